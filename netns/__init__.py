@@ -1,0 +1,1 @@
+"""Networks in namespaces: described (topo), made real (build), one module for each topology."""
