@@ -1,1 +1,56 @@
-"""The data path of lbfast."""
+# cython: language_level=3
+"""The data path: one extension, its parts in `_fast/`."""
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memmove, memset, strcmp, strcpy, strncpy
+from posix.mman cimport (
+    MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE,
+    mmap, munmap,
+)
+from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
+
+from lbfast._fast.addr cimport *
+from lbfast._fast.conn cimport *
+from lbfast._fast.csum cimport *
+from lbfast._fast.lock cimport *
+from lbfast._fast.map cimport *
+from lbfast._fast.parse cimport *
+from lbfast._fast.sched cimport *
+from lbfast._fast.sched_lc cimport lc_pick
+from lbfast._fast.sched_rr cimport rr_change, rr_pick, rr_start, rr_stop
+from lbfast._fast.sched_wlc cimport wlc_pick
+from lbfast._fast.sched_wrr cimport wrr_change, wrr_pick, wrr_start, wrr_stop
+from lbfast._fast.service cimport *
+from lbfast._fast.tcpstate cimport *
+from lbfast._fast.types cimport *
+from lbfast._fast.wire cimport *
+from lbfast._fast.world cimport *
+
+cdef extern from "sys/eventfd.h" nogil:
+    int eventfd_write(int fd, uint64_t value)
+
+cdef extern from "sys/socket.h" nogil:
+    enum:
+        AF_INET
+        AF_INET6
+
+cdef extern from "errno.h" nogil:
+    enum:
+        EAFNOSUPPORT
+
+include "_fast/map.pxi"
+include "_fast/arena.pxi"
+include "_fast/world.pxi"
+include "_fast/registry.pxi"
+include "_fast/service.pxi"
+include "_fast/conn.pxi"
+include "_fast/emit.pxi"
+include "_fast/frag.pxi"
+include "_fast/segment.pxi"
+include "_fast/nat.pxi"
+include "_fast/icmperr.pxi"
+include "_fast/options.pxi"
+include "_fast/xmit.pxi"
+include "_fast/icmp.pxi"
+include "_fast/pipeline.pxi"
+include "_fast/face.pxi"
+include "_fast/engine.pxi"

@@ -1,0 +1,331 @@
+"""The arena: one memory region of records behind a header, and what is derived from it.
+
+Records are written so that a kill at any instruction leaves the region readable: the word that
+says "live" (conn_t.flags HASHED, dest_t.flags USED, svc_t.used) is written last and cleared first.
+Chains, lists, counts and scheduler state are rebuilt when a process attaches.
+"""
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset, strcmp, strcpy, memmove
+
+cdef enum:
+    LAYOUT_VERSION = 1
+    SCRATCH_SIZE = 8 << 20
+    MAX_OUTS = 4096
+    MAX_NEIGHS = 65536
+
+cdef uint64_t ARENA_MAGIC = 0x6C62666173743031          # "lbfast01"
+
+
+cdef uint64_t arena_size(uint32_t conns, uint32_t dests, uint32_t svcs) noexcept nogil:
+    """Bytes that a region of that many records takes."""
+    return (
+        4096 + <uint64_t>conns * (sizeof(conn_t) + sizeof(conn6_t))
+        + <uint64_t>dests * sizeof(dest_t) + <uint64_t>svcs * sizeof(svc_t)
+        + MAX_WORKERS * (<uint64_t>dests + svcs + 1) * sizeof(counts_t)
+    )
+
+
+cdef void arena_map(engine_t *e, void *region) noexcept nogil:
+    """Point the engine's arrays into the region."""
+    cdef uint8_t *at = <uint8_t *>region + 4096
+    e.region = region
+    e.header = <header_t *>region
+    e.conns = <conn_t *>at
+    at += <uint64_t>e.max_conns * sizeof(conn_t)
+    e.conns6 = <conn6_t *>at
+    at += <uint64_t>e.max_conns * sizeof(conn6_t)
+    e.dests = <dest_t *>at
+    at += <uint64_t>e.max_dests * sizeof(dest_t)
+    e.svcs = <svc_t *>at
+    at += <uint64_t>e.max_svcs * sizeof(svc_t)
+    e.dest_counts = <counts_t *>at
+    at += MAX_WORKERS * <uint64_t>e.max_dests * sizeof(counts_t)
+    e.svc_counts = <counts_t *>at
+    at += MAX_WORKERS * <uint64_t>e.max_svcs * sizeof(counts_t)
+    e.total_counts = <counts_t *>at
+
+
+cdef void arena_format(engine_t *e, uint64_t seed, const char *boot_id) noexcept nogil:
+    """Write the header of a fresh (zeroed) region; the magic last."""
+    cdef header_t *h = e.header
+    h.version = LAYOUT_VERSION
+    h.conn_size = sizeof(conn_t)
+    h.dest_size = sizeof(dest_t)
+    h.svc_size = sizeof(svc_t)
+    h.max_conns = e.max_conns
+    h.max_dests = e.max_dests
+    h.max_svcs = e.max_svcs
+    h.seed = seed
+    strcpy(h.boot_id, boot_id)
+    settings_default(&h.settings)
+    h.magic = ARENA_MAGIC
+
+
+cdef void settings_default(settings_t *s) noexcept nogil:
+    """The kernel's defaults (spec 2.11, 4.5)."""
+    memset(s, 0, sizeof(settings_t))
+    s.amemthresh = 1024
+    s.am_droprate = 10
+    s.snat_reroute = 1
+    s.conn_reuse_mode = 1
+    s.pmtu_disc = 1
+    s.run_estimation = 1
+    s.lblc_expiration = 86400
+    s.lblcr_expiration = 86400
+    s.tcp_timeout_s = 900
+    s.tcpfin_timeout_s = 120
+    s.udp_timeout_s = 300
+
+
+# ---------------------------------------------------------------- what is derived
+
+cdef bint engine_derive(engine_t *e, uint32_t nworkers) noexcept nogil:
+    """Allocate what lies outside of the region; False when there is no memory."""
+    cdef uint32_t i, nbuckets = 256
+    while nbuckets < e.max_conns:
+        nbuckets *= 2
+    e.nworkers = nworkers
+    e.seed = e.header.seed
+    e.settings = e.header.settings
+    e.bucket_mask = nbuckets - 1
+    e.buckets = <uint32_t *>malloc(<size_t>nbuckets * sizeof(uint32_t))
+    e.scheds = <sched_t *>calloc(e.max_svcs, sizeof(sched_t))
+    e.workers = <worker_t *>calloc(nworkers, sizeof(worker_t))
+    if e.buckets == NULL or e.scheds == NULL or e.workers == NULL:
+        return False
+    memset(e.buckets, 0xFF, <size_t>nbuckets * sizeof(uint32_t))
+    if not (map_init(&e.services, 64) and map_init(&e.steer, 64)):
+        return False
+    if not world_init(&e.world, MAX_NEIGHS):
+        return False
+    for i in range(nworkers):
+        if not worker_init(e, &e.workers[i], i):
+            return False
+    return True
+
+
+cdef bint worker_init(engine_t *e, worker_t *w, uint32_t index) noexcept nogil:
+    w.engine = e
+    w.index = index
+    w.max_outs = MAX_OUTS
+    w.scratch_size = SCRATCH_SIZE
+    w.rng = <uint32_t>(e.seed >> 7) * 2 + 2 * index + 1
+    w.ip_id = <uint16_t>e.seed
+    w.outs = <out_t *>malloc(MAX_OUTS * sizeof(out_t))
+    w.scratch = <uint8_t *>malloc(SCRATCH_SIZE)
+    w.wheel.heads = <uint32_t *>malloc(WHEEL_SLOTS * sizeof(uint32_t))
+    w.routes = calloc(ROUTE_CACHE, sizeof(cached_t))
+    w.pending = calloc(1, sizeof(pending_t))
+    if (
+        w.outs == NULL or w.scratch == NULL or w.wheel.heads == NULL or w.routes == NULL
+        or w.pending == NULL or not frag_init(w)
+    ):
+        return False
+    memset(w.wheel.heads, 0xFF, WHEEL_SLOTS * sizeof(uint32_t))
+    w.free_head = NO_INDEX
+    w.free_fresh = <uint32_t>(<uint64_t>e.max_conns * index // e.nworkers)
+    w.fresh_end = <uint32_t>(<uint64_t>e.max_conns * (index + 1) // e.nworkers)
+    return True
+
+
+cdef void worker_free(worker_t *w) noexcept nogil:
+    cdef pending_t *waiting = <pending_t *>w.pending
+    cdef uint32_t i
+    if waiting != NULL:
+        for i in range(waiting.n):
+            free(waiting.waiting[i].memory)
+    free(w.outs)
+    free(w.scratch)
+    free(w.wheel.heads)
+    free(w.routes)
+    free(w.pending)
+    frag_free(w)
+
+
+cdef void engine_free(engine_t *e) noexcept nogil:
+    """Release all that lies outside of the region."""
+    cdef uint32_t i
+    if e.scheds != NULL:
+        for i in range(e.max_svcs):
+            sched_unbind(e, i)
+            free(e.scheds[i].list)
+    if e.workers != NULL:
+        for i in range(e.nworkers):
+            worker_free(&e.workers[i])
+    free(e.buckets)
+    free(e.scheds)
+    free(e.workers)
+    map_free(&e.services)
+    map_free(&e.steer)
+    world_free(&e.world)
+
+
+# ---------------------------------------------------------------- attaching
+
+ctypedef struct repair_t:         # what attaching found
+    uint32_t services
+    uint32_t dests
+    uint32_t conns
+    uint32_t broken               # records that made no sense and were given up
+
+
+cdef void engine_attach(engine_t *e, uint32_t now, repair_t *found) noexcept nogil:
+    """Rebuild lists, chains, timers and counts from the records."""
+    cdef uint32_t i
+    memset(found, 0, sizeof(repair_t))
+    for i in range(e.nworkers):
+        e.workers[i].now = now
+        e.workers[i].wheel.slot = now // TICKS_PER_SLOT
+    attach_dests(e, found)
+    attach_services(e, found)
+    attach_conns(e, found)
+
+
+cdef void attach_dests(engine_t *e, repair_t *found) noexcept nogil:
+    cdef uint32_t i
+    cdef dest_t *d
+    for i in range(e.max_dests):
+        d = &e.dests[i]
+        if not d.flags & DEST_USED:
+            d.flags = 0
+            continue
+        if d.flags & DEST_AVAILABLE and (d.svc >= e.max_svcs or not e.svcs[d.svc].used):
+            d.flags &= ~<uint32_t>DEST_AVAILABLE
+            found.broken += 1
+        d.activeconns = d.inactconns = d.persistconns = d.refs = 0
+        d.flags |= DEST_STEERED
+        dest_steer(e, d, 1)
+        if not d.flags & DEST_AVAILABLE:
+            e.ntrash += 1
+        found.dests += 1
+
+
+cdef void attach_services(engine_t *e, repair_t *found) noexcept nogil:
+    cdef uint32_t i
+    for i in range(e.max_svcs):
+        if not e.svcs[i].used:
+            continue
+        found.services += 1
+        svc_key_put(e, &e.svcs[i], i)
+        svc_steer(e, &e.svcs[i], 1)
+        attach_list(e, i)
+        if sched_bind(e, i, e.svcs[i].sched_name):
+            found.broken += 1
+
+
+cdef void attach_list(engine_t *e, uint32_t svc) noexcept nogil:
+    """Rebuild a service's list: newest first."""
+    cdef sched_t *s = &e.scheds[svc]
+    cdef uint32_t i, at
+    for i in range(e.max_dests):
+        if e.dests[i].flags & DEST_AVAILABLE and e.dests[i].svc == svc:
+            if not list_insert(s, i):
+                return
+            at = 0
+            while at + 1 < s.ndest and e.dests[s.list[at + 1]].order > e.dests[i].order:
+                s.list[at] = s.list[at + 1]
+                at += 1
+            s.list[at] = i
+
+
+cdef void attach_conns(engine_t *e, repair_t *found) noexcept nogil:
+    cdef uint32_t i, high = e.header.fresh
+    cdef worker_t *w
+    if high > e.max_conns:
+        high = e.max_conns
+    for i in range(high):
+        w = &e.workers[<uint64_t>i * e.nworkers // e.max_conns]
+        if w.free_fresh <= i:
+            w.free_fresh = i + 1
+        if e.conns[i].flags & CONN_HASHED and attach_conn(e, i):
+            found.conns += 1
+            continue
+        if e.conns[i].flags:
+            found.broken += 1
+        e.conns[i].flags = 0
+        e.conns[i].hnext = w.free_head
+        w.free_head = i
+    for i in range(high):
+        if e.conns[i].flags & CONN_HASHED and e.conns[i].control != NO_INDEX:
+            attach_control(e, i, high)
+
+
+cdef bint attach_conn(engine_t *e, uint32_t i) noexcept nogil:
+    """Chain one record, start its timer, count it; False when it makes no sense."""
+    cdef conn_t *c = &e.conns[i]
+    cdef worker_t *w = &e.workers[conn_bucket(e, i) % e.nworkers]
+    cdef dest_t *d
+    if c.dest != NO_INDEX:
+        if c.dest >= e.max_dests or not e.dests[c.dest].flags & DEST_USED:
+            return False
+        d = &e.dests[c.dest]
+        d.refs += 1
+        if c.flags & CONN_TEMPLATE:
+            d.persistconns += 1
+        elif c.flags & CONN_INACTIVE:
+            d.inactconns += 1
+        else:
+            d.activeconns += 1
+    c.n_control = 0
+    if c.flags & CONN_NO_CPORT:
+        e.no_cport += 1
+    if <int32_t>(c.expires - w.now) < 0:
+        c.expires = w.now
+    w.nconns += 1
+    conn_chain(e, i)
+    timer_link(e, w, i)
+    return True
+
+
+cdef void attach_control(engine_t *e, uint32_t i, uint32_t high) noexcept nogil:
+    cdef uint32_t control = e.conns[i].control
+    if control < high and e.conns[control].flags & CONN_HASHED:
+        e.conns[control].n_control += 1
+    else:
+        e.conns[i].control = NO_INDEX
+
+
+# ---------------------------------------------------------------- edits between batches
+
+cdef extern from *:
+    """
+    #include <sched.h>
+    /* A worker announces itself and then looks whether control wants the tables; control does the
+       opposite: sequential consistency makes one of them see the other. */
+    static inline void lb_batch_begin(int *busy, int *paused)
+    {
+        for (;;) {
+            __atomic_store_n(busy, 1, __ATOMIC_SEQ_CST);
+            if (__builtin_expect(!__atomic_load_n(paused, __ATOMIC_SEQ_CST), 1))
+                return;
+            __atomic_store_n(busy, 0, __ATOMIC_SEQ_CST);
+            while (__atomic_load_n(paused, __ATOMIC_ACQUIRE))
+                sched_yield();
+        }
+    }
+    static inline void lb_batch_end(int *busy) { __atomic_store_n(busy, 0, __ATOMIC_RELEASE); }
+    static inline void lb_pause(int *paused) { __atomic_store_n(paused, 1, __ATOMIC_SEQ_CST); }
+    static inline void lb_wait_idle(int *busy)
+    {
+        while (__atomic_load_n(busy, __ATOMIC_SEQ_CST))
+            sched_yield();
+    }
+    static inline void lb_resume(int *paused) { __atomic_store_n(paused, 0, __ATOMIC_RELEASE); }
+    """
+    void lb_batch_begin(int *busy, int *paused) noexcept nogil
+    void lb_batch_end(int *busy) noexcept nogil
+    void lb_pause(int *paused) noexcept nogil
+    void lb_wait_idle(int *busy) noexcept nogil
+    void lb_resume(int *paused) noexcept nogil
+
+
+cdef void edit_begin(engine_t *e) noexcept nogil:
+    """Wait until no worker is inside a batch and keep them out."""
+    cdef uint32_t i
+    lb_pause(&e.paused)
+    for i in range(e.nworkers):
+        lb_wait_idle(&e.busy[i])
+
+
+cdef void edit_end(engine_t *e) noexcept nogil:
+    lb_resume(&e.paused)

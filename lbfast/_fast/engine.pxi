@@ -1,0 +1,455 @@
+"""Engine: the Python face of the data path."""
+import errno as _errno
+import os as _os
+
+from libc.stdint cimport uintptr_t
+
+
+cdef addr_t addr_of(bytes raw) except *:
+    """Take 4 or 16 bytes; b"" is the zero address."""
+    cdef addr_t a
+    memset(&a, 0, sizeof(a))
+    if len(raw) not in (0, 4, 16):
+        raise ValueError(f"address of {len(raw)} bytes, expected 4 or 16")
+    memcpy(&a, <const char *>raw, len(raw))
+    return a
+
+
+cdef bytes addr_bytes(const addr_t *a, bint is_v6):
+    return (<const char *>a)[:16 if is_v6 else 4]
+
+
+cdef object check(int error):
+    """Raise OSError for a negative errno."""
+    if error < 0:
+        raise OSError(-error, _os.strerror(-error))
+
+
+cdef svc_t svc_of(tuple key) except *:
+    """(af, protocol, addr, port, fwmark) -> a record with nothing but the key."""
+    cdef svc_t s
+    memset(&s, 0, sizeof(s))
+    s.af = key[0]
+    s.fwmark = key[4]
+    if s.fwmark == 0:
+        s.protocol = key[1]
+        s.addr = addr_of(key[2])
+        s.port = LB_SWAP16(<uint16_t>key[3])
+    return s
+
+
+cdef dest_t dest_key_of(tuple key) except *:
+    """(af, addr, port) -> a record with nothing but the key."""
+    cdef dest_t d
+    memset(&d, 0, sizeof(d))
+    d.af = key[0]
+    d.addr = addr_of(key[1])
+    d.port = LB_SWAP16(<uint16_t>key[2])
+    return d
+
+
+cdef tuple est_tuple(const est_t *est):
+    """Shown counters and rates: five totals, then five rates (spec 7.3)."""
+    cdef uint32_t k
+    return tuple([est.last[k] - est.base[k] for k in range(5)]) + tuple(
+        [(est.avg[k] + (15 if k >= 3 else 511)) >> (5 if k >= 3 else 10) for k in range(5)]
+    )
+
+
+cdef class Engine:
+    """Connection table, services, routes and workers of one director.
+
+    Times are nanoseconds of CLOCK_MONOTONIC, addresses bytes in network order, ports host order.
+    What the kernel's interface would refuse raises OSError with its errno.
+    """
+
+    cdef engine_t e
+    cdef bint mapped
+    cdef object outs              # list that process() collects into
+    cdef readonly dict found      # what attaching to an existing region found, empty when fresh
+
+    def __cinit__(
+        self, *, uint32_t conns=65536, uint32_t dests=16384, uint32_t services=1024,
+        uint32_t workers=1, int fd=-1, uint64_t seed=0, bytes boot_id=b"", uint64_t now_ns=0,
+    ):
+        if not 1 <= workers <= MAX_WORKERS or conns < workers or not dests or not services:
+            raise ValueError("engine sizes must be positive, workers at most 16")
+        self.outs = None
+        self.found = {}
+        self.e.max_conns = conns
+        self.e.max_dests = dests
+        self.e.max_svcs = services
+        self.attach_region(fd, seed, boot_id[:39], workers, <uint32_t>(now_ns // NS_PER_TICK))
+
+    def __dealloc__(self):
+        engine_free(&self.e)
+        if self.e.region != NULL:
+            munmap(self.e.region, self.e.region_size)
+
+    cdef object attach_region(
+        self, int fd, uint64_t seed, bytes boot_id, uint32_t workers, uint32_t now
+    ):
+        """Map the file (or anonymous memory), then format it or attach to what is in it."""
+        cdef repair_t found
+        cdef void *region
+        cdef bint fresh
+        self.e.region_size = arena_size(self.e.max_conns, self.e.max_dests, self.e.max_svcs)
+        if fd >= 0 and _os.fstat(fd).st_size not in (0, self.e.region_size):
+            raise ValueError("arena of another size")
+        if fd >= 0:
+            _os.ftruncate(fd, self.e.region_size)
+        region = mmap(
+            NULL, self.e.region_size, PROT_READ | PROT_WRITE,
+            MAP_SHARED if fd >= 0 else MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, fd, 0,
+        )
+        if region == MAP_FAILED:
+            raise MemoryError("cannot map the arena")
+        arena_map(&self.e, region)
+        fresh = self.e.header.magic == 0
+        if fresh:
+            arena_format(&self.e, seed or int.from_bytes(_os.urandom(8), "little"), boot_id)
+        elif not self.same_layout():
+            raise ValueError(f"arena of layout {self.e.header.version}, expected {LAYOUT_VERSION}")
+        if not engine_derive(&self.e, workers):
+            raise MemoryError("cannot allocate the engine")
+        engine_attach(&self.e, now, &found)
+        if not fresh:
+            self.found = found
+
+    cdef bint same_layout(self):
+        cdef header_t *h = self.e.header
+        return (
+            h.magic == ARENA_MAGIC and h.version == LAYOUT_VERSION
+            and h.conn_size == sizeof(conn_t) and h.dest_size == sizeof(dest_t)
+            and h.svc_size == sizeof(svc_t) and h.max_conns == self.e.max_conns
+            and h.max_dests == self.e.max_dests and h.max_svcs == self.e.max_svcs
+        )
+
+    @property
+    def boot_id(self):
+        """The boot_id that the region was formatted with."""
+        return self.e.header.boot_id
+
+    @property
+    def table_size(self):
+        """Buckets of the connection table."""
+        return self.e.bucket_mask + 1
+
+    # ------------------------------------------------------------ the world around
+
+    def link_set(self, uint32_t ifindex, bytes mac, uint32_t mtu, uint32_t flags,
+                 uint32_t vlan_parent=0, uint16_t vlan_id=0):
+        """Add or change a link.  flags: 1 up, 2 loopback, 4 without neighbours."""
+        cdef world_t *wd = &self.e.world
+        cdef uint32_t i = link_find(wd, ifindex)
+        cdef link_t *link
+        if i == NO_INDEX:
+            i = link_find(wd, 0)
+        if i == NO_INDEX and wd.nlinks == MAX_LINKS:
+            raise OSError(_errno.ENOSPC, f"more than {MAX_LINKS} links")
+        edit_begin(&self.e)
+        if i == NO_INDEX:
+            i = wd.nlinks
+            wd.nlinks += 1
+        link = &wd.links[i]
+        link.ifindex = ifindex
+        link.mtu = mtu
+        link.flags = flags
+        link.vlan_id = vlan_id
+        link.vlan_parent = vlan_parent
+        memset(link.mac, 0, 6)
+        memcpy(link.mac, <const char *>mac, min(len(mac), 6))
+        wd.generation += 1
+        edit_end(&self.e)
+
+    def link_del(self, uint32_t ifindex):
+        """Forget a link; its place is used again."""
+        cdef uint32_t i = link_find(&self.e.world, ifindex)
+        if i != NO_INDEX:
+            edit_begin(&self.e)
+            memset(&self.e.world.links[i], 0, sizeof(link_t))
+            self.e.world.generation += 1
+            edit_end(&self.e)
+
+    def addr_add(self, uint32_t ifindex, bytes addr, uint32_t prefixlen):
+        """Add an address of the host, for the choice of source addresses."""
+        cdef addr_t a = addr_of(addr)
+        edit_begin(&self.e)
+        ifaddr_remove(&self.e.world, ifindex, &a, len(addr) == 16)
+        check_memory = ifaddr_insert(&self.e.world, ifindex, &a, len(addr) == 16, prefixlen)
+        edit_end(&self.e)
+        if not check_memory:
+            raise MemoryError
+
+    def addr_del(self, uint32_t ifindex, bytes addr):
+        cdef addr_t a = addr_of(addr)
+        edit_begin(&self.e)
+        ifaddr_remove(&self.e.world, ifindex, &a, len(addr) == 16)
+        edit_end(&self.e)
+
+    def route_add(self, uint32_t table, bytes dst, uint32_t prefixlen, uint32_t type, uint32_t oif,
+                  bytes gateway=b"", bytes prefsrc=b"", uint32_t mtu=0, uint32_t metric=0):
+        """Add a route.  table: 0 local, 1 main, 2 default, 3..15 others (see rules_replace)."""
+        cdef route_t r = route_of(table, dst, prefixlen, type, oif, gateway, metric)
+        cdef bint ok
+        r.prefsrc = addr_of(prefsrc)
+        r.mtu = mtu
+        edit_begin(&self.e)
+        route_remove(&self.e.world, &r)
+        ok = route_insert(&self.e.world, &r)
+        edit_end(&self.e)
+        if not ok:
+            raise MemoryError
+
+    def route_del(self, uint32_t table, bytes dst, uint32_t prefixlen, uint32_t type, uint32_t oif,
+                  bytes gateway=b"", uint32_t metric=0):
+        """Remove a route; returns whether there was one."""
+        cdef route_t r = route_of(table, dst, prefixlen, type, oif, gateway, metric)
+        cdef bint found
+        edit_begin(&self.e)
+        found = route_remove(&self.e.world, &r)
+        edit_end(&self.e)
+        return found
+
+    def routes_clear(self):
+        edit_begin(&self.e)
+        routes_clear(&self.e.world)
+        edit_end(&self.e)
+
+    def rules_replace(self, list rules):
+        """Set the policy rules, in order: (af, table, src, src_len, dst, dst_len)."""
+        cdef rule_t[64] new
+        cdef uint32_t n = 0
+        if len(rules) > 64:
+            raise OSError(_errno.ENOSPC, "more than 64 policy rules")
+        for af, table, src, src_len, dst, dst_len in rules:
+            new[n].is_v6 = af == AF_INET6
+            new[n].table = table
+            new[n].src = addr_of(src)
+            new[n].src_len = src_len
+            new[n].dst = addr_of(dst)
+            new[n].dst_len = dst_len
+            n += 1
+        edit_begin(&self.e)
+        memcpy(self.e.world.rules, new, n * sizeof(rule_t))
+        self.e.world.nrules = n
+        self.e.world.generation += 1
+        edit_end(&self.e)
+
+    def neigh_set(self, uint32_t ifindex, bytes addr, bytes mac):
+        """Say where a neighbour is; what waited for it leaves with the next batch."""
+        cdef addr_t a = addr_of(addr)
+        cdef uint32_t i
+        edit_begin(&self.e)
+        i = neigh_intern(&self.e.world, ifindex, &a, len(addr) == 16)
+        if i != NO_INDEX:
+            memcpy(self.e.world.neighs[i].mac, <const char *>mac, min(len(mac), 6))
+            self.e.world.neighs[i].valid = 1
+        edit_end(&self.e)
+
+    def neigh_del(self, uint32_t ifindex, bytes addr):
+        """The neighbour is not known any more."""
+        cdef addr_t a = addr_of(addr)
+        cdef uint32_t i = map_get(
+            &self.e.world.neigh_map, &a, ifindex, KIND_NEIGH | <uint32_t>(len(addr) == 16)
+        )
+        if i != NO_INDEX:
+            self.e.world.neighs[i].valid = 0
+
+    def set_request_fd(self, int fd):
+        """Name the eventfd that is written to when requests() has something."""
+        self.e.world.request_fd = fd
+
+    def requests(self):
+        """Return what the data path asks for: ("neigh" or "used", ifindex, address) each."""
+        cdef world_t *wd = &self.e.world
+        cdef request_t *r
+        asked = []
+        while wd.req_tail != wd.req_head:
+            r = &wd.requests[wd.req_tail & 255]
+            asked.append((
+                "neigh" if r.kind == 1 else "used", r.ifindex, addr_bytes(&r.addr, r.is_v6)
+            ))
+            wd.req_tail += 1
+        return asked
+
+    # ------------------------------------------------------------ services and destinations
+
+    cdef uint32_t svc_index(self, tuple key) except? 0xFFFFFFFE:
+        cdef svc_t like = svc_of(key)
+        cdef uint32_t i = svc_by_key(&self.e, &like)
+        if i == NO_INDEX:
+            check(-ESRCH)
+        return i
+
+    def service_put(self, tuple key, bytes scheduler, uint32_t flags, uint32_t timeout_s,
+                    uint32_t netmask, bytes pe_name, bint edit=False):
+        """Add a virtual service, or edit the one with this key.  netmask: IPv4 in host order."""
+        cdef svc_t s = svc_of(key)
+        cdef int error
+        if s.af != AF_INET and s.af != AF_INET6:
+            check(-EAFNOSUPPORT)
+        strncpy(s.sched_name, <const char *>scheduler, 15)
+        strncpy(s.pe_name, <const char *>pe_name, 15)
+        s.flags = flags
+        s.timeout_s = timeout_s
+        s.netmask = LB_SWAP32(netmask) if s.af == AF_INET else netmask
+        edit_begin(&self.e)
+        error = svc_edit(&self.e, &s) if edit else svc_add(&self.e, &s)
+        edit_end(&self.e)
+        check(error)
+
+    def service_del(self, tuple key):
+        cdef uint32_t i = self.svc_index(key)
+        edit_begin(&self.e)
+        svc_del(&self.e, i)
+        edit_end(&self.e)
+
+    def server_put(self, tuple key, tuple server, uint32_t method, int64_t weight,
+                   uint32_t u_threshold, uint32_t l_threshold, uint32_t tun_type,
+                   uint32_t tun_port, uint32_t tun_flags, bint edit=False):
+        """Add a real server (af, addr, port) to a service, or edit it."""
+        cdef uint32_t i = self.svc_index(key)
+        cdef dest_t d = dest_key_of(server)
+        cdef int error
+        if not -0x80000000 <= weight < 0x80000000:
+            check(-ERANGE)
+        d.method = method
+        d.weight = <int32_t>weight
+        d.u_threshold = u_threshold
+        d.l_threshold = l_threshold
+        d.tun_type = tun_type
+        d.tun_port = LB_SWAP16(<uint16_t>tun_port)
+        d.tun_flags = tun_flags
+        edit_begin(&self.e)
+        error = dest_edit(&self.e, i, &d) if edit else dest_add(&self.e, i, &d)
+        edit_end(&self.e)
+        check(error)
+
+    def server_del(self, tuple key, tuple server):
+        cdef uint32_t i = self.svc_index(key)
+        cdef dest_t d = dest_key_of(server)
+        cdef int error
+        edit_begin(&self.e)
+        error = dest_del(&self.e, i, &d)
+        edit_end(&self.e)
+        check(error)
+
+    def zero(self, object key=None):
+        """Zero the shown counters of one service and its servers, or of everything."""
+        cdef uint32_t i
+        if key is not None:
+            svc_zero(&self.e, self.svc_index(key))
+            return
+        est_zero(&self.e.header.total)
+        for i in range(self.e.max_svcs):
+            if self.e.svcs[i].used:
+                svc_zero(&self.e, i)
+
+    def services(self):
+        """Return (key, scheduler, flags, timeout, netmask, pe, stats, servers) of each service,
+        oldest first; servers newest first, as server_tuple makes them."""
+        cdef uint32_t i
+        rows = []
+        for i in range(self.e.max_svcs):
+            if self.e.svcs[i].used:
+                rows.append((self.e.svcs[i].order, svc_tuple(&self.e, i)))
+        rows.sort()
+        return [row for _, row in rows]
+
+    def service(self, tuple key):
+        return svc_tuple(&self.e, self.svc_index(key))
+
+    def total(self):
+        """Return the shown counters and rates of the whole director."""
+        return est_tuple(&self.e.header.total)
+
+    # ------------------------------------------------------------ connections, settings, time
+
+    def connections(self, uint32_t start=0, uint32_t limit=0xFFFFFFFF):
+        """Return (rows, next): up to `limit` connections from record `start` on; next is 0 at the
+        end.  A row: see conn_tuple."""
+        cdef uint32_t i = start
+        rows = []
+        while i < self.e.header.fresh and len(rows) < limit:
+            if self.e.conns[i].flags & CONN_HASHED:
+                rows.append(conn_tuple(&self.e, i))
+            i += 1
+        return rows, i if i < self.e.header.fresh else 0
+
+    def setting(self, str name):
+        """Return the value of a sysctl net.ipv4.vs.NAME, or of tcp_timeout_s and its like."""
+        return setting_at(&self.e.settings, name)[0]
+
+    def set_setting(self, str name, int32_t value):
+        edit_begin(&self.e)
+        setting_at(&self.e.settings, name)[0] = value
+        setting_at(&self.e.header.settings, name)[0] = value
+        if name == "secure_tcp":
+            self.e.secure = value == 2 or value == 3
+        edit_end(&self.e)
+
+    def estimate(self):
+        """Take one step of the estimators; due every 2 s."""
+        if self.e.settings.run_estimation:
+            estimate_all(&self.e)
+
+    def trash(self, uint64_t now_ns):
+        """Visit the trash; due every 60 s."""
+        edit_begin(&self.e)
+        trash_run(&self.e, <uint32_t>(now_ns // 1000000000))
+        edit_end(&self.e)
+
+    def reasons(self):
+        """Return {reason: packets dropped}, without the reasons that never happened."""
+        cdef uint32_t i, k
+        counts = {}
+        for k in range(R_COUNT):
+            n = 0
+            for i in range(self.e.nworkers):
+                n += self.e.workers[i].drops[k]
+            if n:
+                counts[REASONS[k]] = n
+        return counts
+
+    def verdicts(self):
+        """Return {verdict: packets}."""
+        cdef uint32_t i, k
+        counts = {}
+        for k in range(6):
+            counts[VERDICTS[k]] = 0
+            for i in range(self.e.nworkers):
+                counts[VERDICTS[k]] += self.e.workers[i].verdicts[k]
+        return counts
+
+    # ------------------------------------------------------------ frames
+
+    def process(self, list frames, uint64_t now_ns):
+        """Run frames through the data path as worker 0.
+
+        frames: (ifindex, vnet, frame): the 10 bytes of a virtio-net header (b"" none) and the
+        Ethernet frame.  Returns (kind, ifindex, vnet, frame) each: kind 0 leaves on that
+        interface, kind 1 goes back to the host as if it had come in there.  Frames that were
+        never the data path's are in neither; see verdicts.
+        """
+        cdef worker_t *w = &self.e.workers[0]
+        cdef uint8_t *memory = <uint8_t *>malloc(MAX_FRAME + 2 * HEADROOM)
+        if memory == NULL:
+            raise MemoryError
+        self.outs = []
+        w.sink = <void *>self
+        w.flush = collect
+        try:
+            batch_time(w, now_ns)
+            for ifindex, vnet, frame in frames:
+                process_one(&self.e, w, memory, ifindex, vnet, frame)
+                w.flush(w)
+                w.scratch_used = 0
+            w.flush(w)
+            w.scratch_used = 0
+        finally:
+            free(memory)
+            w.sink = NULL
+        outs = self.outs
+        self.outs = None
+        return outs

@@ -1,0 +1,384 @@
+"""The path of a packet: the stages in their order."""
+
+
+cdef verdict_t forward(worker_t *w, pkt_t *p, const uint8_t *mac) noexcept nogil:
+    """Run the stages until one says something other than NEXT; count and return it."""
+    cdef verdict_t v
+    w.frames += 1
+    w.bytes += p.len
+    v = parse(w, p, mac)
+    if v == NEXT:
+        v = steer(w, p)
+    if v == NEXT:
+        v = accept_taken(w, p)
+    w.verdicts[<int>v] += 1
+    return v
+
+
+cdef verdict_t accept_taken(worker_t *w, pkt_t *p) noexcept nogil:
+    """A frame that the host does not get: what the data path makes of it."""
+    cdef verdict_t v
+    if LB_UNLIKELY(p.vnet.flags & VNET_NEEDS_CSUM or p.vnet.gso_type):
+        if not vnet_check(p):
+            return drop(w, R_GSO)
+    if LB_UNLIKELY(not p.is_v6 and p.l3_len > 20 and not p.later_frag):
+        v = ip_options(w, p)
+        if v != NEXT:
+            return v
+    if LB_UNLIKELY(p.is_frag):
+        return fragment_stage(w, p)
+    if p.role == ROLE_REQUEST:
+        return request_stage(w, p)
+    if p.role == ROLE_REPLY:
+        return reply_stage(w, p)
+    return icmp_stage(w, p)
+
+
+cdef verdict_t fragment_stage(worker_t *w, pkt_t *p) noexcept nogil:
+    """Put the packet together, run it, and give back the fragments as they came if it is the
+    host's after all."""
+    cdef uint32_t verdict = frag_defrag(w, p)
+    cdef verdict_t v = <verdict_t>verdict
+    if v != NEXT:
+        return v
+    v = parse(w, p, p.data)
+    if v == NEXT:
+        v = steer(w, p)
+        if v == IGNORE:
+            v = HOST
+        elif v == NEXT:
+            v = reassembled_stage(w, p)
+    if v == HOST:
+        frag_give_back(w, p)
+    frag_release(w, p)
+    return v
+
+
+cdef verdict_t reassembled_stage(worker_t *w, pkt_t *p) noexcept nogil:
+    if p.is_frag:
+        return drop(w, R_FRAG_BAD)
+    if p.role == ROLE_REQUEST:
+        return request_stage(w, p)
+    if p.role == ROLE_REPLY:
+        return reply_stage(w, p)
+    return icmp_stage(w, p)
+
+
+# ---------------------------------------------------------------- steering
+
+cdef inline verdict_t steer(worker_t *w, pkt_t *p) noexcept nogil:
+    """Decide whether the frame is ours: the same predicate as the rules that keep it from the
+    host (control/steering.py).  IGNORE: the host has it and we have no say."""
+    cdef engine_t *e = <engine_t *>w.engine
+    p.svc = NO_INDEX
+    if e.nsvcs[p.is_v6] == 0:
+        return IGNORE
+    if LB_UNLIKELY(p.is_frag):
+        return steer_fragment(w, p)
+    if LB_LIKELY(p.has_ports):
+        p.svc = service_find(e, p.is_v6, p.protocol, &p.daddr, p.dport, p.fwmark)
+        if p.svc != NO_INDEX:
+            p.role = ROLE_REQUEST
+            return NEXT
+        if e.ntrash and is_lingering(e, p.is_v6, p.protocol, &p.daddr, p.dport):
+            p.role = ROLE_REQUEST
+            return NEXT
+        if e.has_masq[p.is_v6] and is_masq_server(e, p.protocol, &p.saddr, p.sport, p.is_v6):
+            p.role = ROLE_REPLY
+            return NEXT if not addr_is_local(&e.world, &p.daddr, p.is_v6) else IGNORE
+        return passing_reply(w, p)
+    if p.is_icmp_error:
+        return steer_icmp(w, p)
+    return IGNORE
+
+
+cdef verdict_t steer_fragment(worker_t *w, pkt_t *p) noexcept nogil:
+    cdef engine_t *e = <engine_t *>w.engine
+    p.role = ROLE_FRAGMENT
+    if is_vip(e, &p.daddr, p.is_v6):
+        return NEXT
+    if p.protocol == IPPROTO_ICMP_ or (
+        e.has_masq[p.is_v6] and is_masq_addr(e, &p.saddr, p.is_v6)
+    ):
+        return NEXT if not addr_is_local(&e.world, &p.daddr, p.is_v6) else IGNORE
+    return IGNORE
+
+
+cdef verdict_t steer_icmp(worker_t *w, pkt_t *p) noexcept nogil:
+    cdef engine_t *e = <engine_t *>w.engine
+    p.role = ROLE_ICMP
+    if is_vip(e, &p.daddr, p.is_v6):
+        return NEXT
+    if addr_is_local(&e.world, &p.daddr, p.is_v6):
+        return overhear_icmp(w, p)
+    return NEXT if e.has_masq[p.is_v6] else IGNORE
+
+
+cdef verdict_t overhear_icmp(worker_t *w, pkt_t *p) noexcept nogil:
+    """An error for the host itself: ours when it is about a packet that we encapsulated."""
+    cdef inner_t q
+    if icmp_inner(p, &q) and not is_balanced(q.protocol):
+        icmp_tunnel(w, p, &q)
+    return IGNORE
+
+
+cdef verdict_t passing_reply(worker_t *w, pkt_t *p) noexcept nogil:
+    """Account a reply that the host forwards for a real server that is not NATed (spec 2.4)."""
+    cdef engine_t *e = <engine_t *>w.engine
+    cdef uint32_t i
+    if service_find(e, p.is_v6, p.protocol, &p.saddr, p.sport, 0) == NO_INDEX:
+        return IGNORE
+    i = conn_find_out(
+        e, conn_hash(e.seed, addr_fold(&p.daddr), p.dport, p.protocol),
+        p.is_v6, p.protocol, &p.saddr, p.sport, &p.daddr, p.dport,
+    )
+    if i != NO_INDEX:
+        account_reply(w, p, i)
+    return IGNORE
+
+
+# ---------------------------------------------------------------- requests
+
+cdef inline bint starts_connection(const pkt_t *p) noexcept nogil:
+    return p.protocol == IPPROTO_TCP_ and p.tcp_flags & TCP_SYN
+
+
+cdef verdict_t request_stage(worker_t *w, pkt_t *p) noexcept nogil:
+    """From the client: find or make the connection, account, send (spec 2.2)."""
+    cdef engine_t *e = <engine_t *>w.engine
+    cdef uint32_t i
+    cdef verdict_t v
+    p.hash = conn_hash(e.seed, addr_fold(&p.saddr), p.sport, p.protocol)
+    i = conn_find_in(e, p.hash, p.is_v6, p.protocol, &p.saddr, p.sport, &p.daddr, p.dport)
+    if LB_LIKELY(i != NO_INDEX):
+        if LB_UNLIKELY(starts_connection(p)) and conn_is_old(w, p, i):
+            conn_expire_now(w, i)
+            i = NO_INDEX
+        elif e.conns[i].dest != NO_INDEX and LB_UNLIKELY(
+            not e.dests[e.conns[i].dest].flags & DEST_AVAILABLE
+        ):
+            if not e.settings.expire_nodest_conn:
+                return drop(w, R_DEST_GONE)
+            conn_expire_now(w, i)
+            i = NO_INDEX
+    if LB_UNLIKELY(i == NO_INDEX):
+        v = schedule_stage(w, p, &i)
+        if v != NEXT:
+            return v
+    count_in(w, p, i)
+    conn_transition(w, p, i, False)
+    v = transmit(w, p, i)
+    e.conns[i].in_pkts += 1
+    if LB_UNLIKELY(e.conns[i].flags & CONN_ONE_PACKET):
+        conn_one_packet_done(w, i)
+    else:
+        conn_touch(w, i)
+    return v
+
+
+cdef bint conn_is_old(worker_t *w, const pkt_t *p, uint32_t i) noexcept nogil:
+    """Whether a SYN that meets this entry starts anew (spec 2.2 step 8)."""
+    cdef engine_t *e = <engine_t *>w.engine
+    cdef conn_t *c = &e.conns[i]
+    if e.settings.expire_nodest_conn and c.dest != NO_INDEX and e.dests[c.dest].weight == 0:
+        return True
+    if e.settings.conn_reuse_mode == 0 or c.control != NO_INDEX:
+        return False
+    if c.state == TCP_TIMEW or c.state == TCP_CLOSED:
+        return True
+    return (
+        (e.settings.conn_reuse_mode & 2) != 0 and c.state == TCP_FINW
+        and (c.flags & CONN_NOOUTPUT) != 0
+    )
+
+
+cdef void conn_one_packet_done(worker_t *w, uint32_t i) noexcept nogil:
+    cdef engine_t *e = <engine_t *>w.engine
+    engine_lock(e)
+    conn_remove(w, i)
+    engine_unlock(e)
+
+
+cdef inline void conn_transition(
+    worker_t *w, const pkt_t *p, uint32_t i, bint reply
+) noexcept nogil:
+    """Let the protocol's state table see the packet; sets the time-out."""
+    cdef engine_t *e = <engine_t *>w.engine
+    cdef conn_t *c = &e.conns[i]
+    cdef uint32_t direction
+    cdef uint8_t state
+    if LB_UNLIKELY(p.is_short):
+        return
+    if p.protocol == IPPROTO_TCP_:
+        if reply:
+            direction = DIR_OUTPUT
+            c.flags &= ~<uint32_t>CONN_NOOUTPUT
+        else:
+            direction = DIR_INPUT_ONLY if c.flags & CONN_NOOUTPUT else DIR_INPUT
+        state = tcp_next(c.state, direction, p.tcp_flags, e.secure)
+        if LB_UNLIKELY(state != c.state):
+            c.state = state
+            conn_set_active(w, c, lb_tcp_active[state])
+        c.timeout = tcp_timeout_s(&e.settings, state) * TICKS_PER_S
+    elif p.protocol == IPPROTO_UDP_:
+        c.timeout = <uint32_t>e.settings.udp_timeout_s * TICKS_PER_S
+
+
+cdef inline void count_in(worker_t *w, const pkt_t *p, uint32_t i) noexcept nogil:
+    """Count a request on destination, service and total (spec 7.1)."""
+    cdef engine_t *e = <engine_t *>w.engine
+    cdef uint32_t dest = e.conns[i].dest
+    cdef counts_t *c
+    if dest == NO_INDEX or not e.dests[dest].flags & DEST_AVAILABLE:
+        return
+    c = &e.dest_counts[<size_t>w.index * e.max_dests + dest]
+    c.inpkts += 1
+    c.inbytes += p.ip_len
+    c = &e.svc_counts[<size_t>w.index * e.max_svcs + e.dests[dest].svc]
+    c.inpkts += 1
+    c.inbytes += p.ip_len
+    c = &e.total_counts[w.index]
+    c.inpkts += 1
+    c.inbytes += p.ip_len
+
+
+cdef inline void count_out(worker_t *w, const pkt_t *p, uint32_t i) noexcept nogil:
+    cdef engine_t *e = <engine_t *>w.engine
+    cdef uint32_t dest = e.conns[i].dest
+    cdef counts_t *c
+    if dest == NO_INDEX or not e.dests[dest].flags & DEST_AVAILABLE:
+        return
+    c = &e.dest_counts[<size_t>w.index * e.max_dests + dest]
+    c.outpkts += 1
+    c.outbytes += p.ip_len
+    c = &e.svc_counts[<size_t>w.index * e.max_svcs + e.dests[dest].svc]
+    c.outpkts += 1
+    c.outbytes += p.ip_len
+    c = &e.total_counts[w.index]
+    c.outpkts += 1
+    c.outbytes += p.ip_len
+
+
+# ---------------------------------------------------------------- scheduling
+
+cdef verdict_t schedule_stage(worker_t *w, pkt_t *p, uint32_t *made) noexcept nogil:
+    """Make a connection for a packet that has none (spec 2.3)."""
+    cdef engine_t *e = <engine_t *>w.engine
+    cdef svc_t *s
+    cdef int dest
+    cdef verdict_t v
+    if p.svc == NO_INDEX:
+        return host_or_leave(w, p)
+    s = &e.svcs[p.svc]
+    if p.is_short:
+        return drop(w, R_NO_PORTS)
+    if p.protocol == IPPROTO_TCP_:
+        if not p.from_icmp and (p.tcp_flags & TCP_RST or (
+            not p.tcp_flags & TCP_SYN and not e.settings.sloppy_tcp
+        )):
+            return host_or_leave(w, p)
+    if p.sport == LB_SWAP16(FTP_DATA_PORT):
+        return host_or_leave(w, p)
+    if s.fwmark == 0 and p.dport != s.port:
+        return leave(w, p)
+    engine_lock(e)
+    dest = sched_pick(e, p, w)
+    if dest == NO_DEST:
+        engine_unlock(e)
+        return leave(w, p)
+    v = conn_for(w, p, <uint32_t>dest, made)
+    engine_unlock(e)
+    return v
+
+
+cdef inline int sched_pick(engine_t *e, const pkt_t *p, worker_t *w) noexcept nogil:
+    cdef sched_t *s = &e.scheds[p.svc]
+    if s.ops == NULL:
+        return NO_DEST
+    return (<sched_ops_t *>s.ops).pick(s, p, w)
+
+
+cdef verdict_t conn_for(worker_t *w, pkt_t *p, uint32_t dest, uint32_t *made) noexcept nogil:
+    """Make the connection of this packet to a destination and count it.  Call under the lock."""
+    cdef engine_t *e = <engine_t *>w.engine
+    cdef dest_t *d = &e.dests[dest]
+    cdef tuple_t t
+    cdef uint32_t flags = d.method
+    t.caddr = p.saddr
+    t.vaddr = p.daddr
+    t.daddr = d.addr
+    t.cport = p.sport
+    t.vport = p.dport
+    t.dport = d.port if d.port else p.dport
+    t.protocol = p.protocol
+    t.is_v6 = p.is_v6
+    t.d6 = d.af == AF_INET6
+    if d.method != MASQ:
+        flags |= CONN_NOOUTPUT
+    if e.svcs[p.svc].fwmark:
+        flags |= CONN_FWMARK
+    if e.svcs[p.svc].flags & SVC_ONEPACKET and p.protocol == IPPROTO_UDP_:
+        flags |= CONN_ONE_PACKET
+    made[0] = conn_new(w, &t, flags, dest)
+    if made[0] == NO_INDEX:
+        return drop(w, R_NO_MEMORY)
+    e.dest_counts[<size_t>w.index * e.max_dests + dest].conns += 1
+    e.svc_counts[<size_t>w.index * e.max_svcs + p.svc].conns += 1
+    e.total_counts[w.index].conns += 1
+    p.new_conn = 1
+    return NEXT
+
+
+cdef inline verdict_t host_or_leave(worker_t *w, pkt_t *p) noexcept nogil:
+    """Not to be scheduled: the host's (an ICMP error: its caller gives the error back)."""
+    return HOST if p.from_icmp else to_host(w, p)
+
+
+cdef verdict_t leave(worker_t *w, pkt_t *p) noexcept nogil:
+    """The service took the packet and has nowhere to send it (spec 2.5)."""
+    cdef engine_t *e = <engine_t *>w.engine
+    if e.svcs[p.svc].port == LB_SWAP16(FTP_PORT) and p.dport != LB_SWAP16(FTP_PORT):
+        return host_or_leave(w, p)
+    if p.from_icmp:
+        return drop(w, R_ICMP_RELATED)
+    return answer_no_dest(w, p)
+
+
+# ---------------------------------------------------------------- replies
+
+cdef verdict_t reply_stage(worker_t *w, pkt_t *p) noexcept nogil:
+    """From a NAT server: back to the client, or the host's when no connection is known."""
+    cdef engine_t *e = <engine_t *>w.engine
+    cdef uint32_t i
+    cdef verdict_t v
+    p.hash = conn_hash(e.seed, addr_fold(&p.daddr), p.dport, p.protocol)
+    i = conn_find_out(e, p.hash, p.is_v6, p.protocol, &p.saddr, p.sport, &p.daddr, p.dport)
+    if LB_UNLIKELY(i == NO_INDEX):
+        return reply_orphan(w, p)
+    if LB_UNLIKELY(ttl_of(p) <= 1):
+        return answer_ttl(w, p)
+    v = transmit_reply(w, p, i)
+    if v != DROP:
+        account_reply(w, p, i)
+    return v
+
+
+cdef inline void account_reply(worker_t *w, const pkt_t *p, uint32_t i) noexcept nogil:
+    count_out(w, p, i)
+    conn_transition(w, p, i, True)
+    conn_touch(w, i)
+
+
+cdef verdict_t reply_orphan(worker_t *w, pkt_t *p) noexcept nogil:
+    """No connection: the host's, unless real servers are to be told (spec 2.4 step 6)."""
+    cdef engine_t *e = <engine_t *>w.engine
+    if e.settings.nat_icmp_send and not (
+        p.protocol == IPPROTO_TCP_ and p.tcp_flags & TCP_RST
+    ):
+        ttl_decrement(p)
+        if p.is_v6:
+            icmp_error(w, p, ICMPV6_UNREACH, ICMPV6_PORT_UNREACH, 0)
+        else:
+            icmp_error(w, p, ICMP_UNREACH, ICMP_PORT_UNREACH, 0)
+        return drop(w, R_REPLY_UNREACH)
+    return to_host(w, p)

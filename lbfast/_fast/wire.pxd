@@ -1,0 +1,78 @@
+"""Loads and stores of big-endian fields at any alignment, and the numbers on the wire."""
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.string cimport memcpy
+
+from lbfast._fast.types cimport be16, be32
+
+cdef extern from *:
+    uint16_t __builtin_bswap16(uint16_t) noexcept nogil
+    uint32_t __builtin_bswap32(uint32_t) noexcept nogil
+
+cdef enum:
+    ETH_P_IP = 0x0800
+    ETH_P_IPV6 = 0x86DD
+    ETH_P_8021Q = 0x8100
+    ETH_P_8021AD = 0x88A8
+    IPPROTO_HOPOPTS_ = 0
+    IPPROTO_ICMP_ = 1
+    IPPROTO_IPIP_ = 4
+    IPPROTO_TCP_ = 6
+    IPPROTO_UDP_ = 17
+    IPPROTO_IPV6_ = 41
+    IPPROTO_ROUTING_ = 43
+    IPPROTO_FRAGMENT_ = 44
+    IPPROTO_GRE_ = 47
+    IPPROTO_ESP_ = 50
+    IPPROTO_AH_ = 51
+    IPPROTO_ICMPV6_ = 58
+    IPPROTO_DSTOPTS_ = 60
+    IPPROTO_SCTP_ = 132
+    IP_DF = 0x4000
+    IP_MF = 0x2000
+    IP_OFFSET = 0x1FFF
+    TCP_FIN = 0x01
+    TCP_SYN = 0x02
+    TCP_RST = 0x04
+    TCP_PSH = 0x08
+    TCP_ACK = 0x10
+    TCP_CWR = 0x80
+
+
+cdef inline be16 raw16(const uint8_t *at) noexcept nogil:
+    """Load 16 bits as they are on the wire."""
+    cdef be16 v
+    memcpy(&v, at, 2)
+    return v
+
+
+cdef inline be32 raw32(const uint8_t *at) noexcept nogil:
+    cdef be32 v
+    memcpy(&v, at, 4)
+    return v
+
+
+cdef inline void put16(uint8_t *at, be16 v) noexcept nogil:
+    """Store 16 bits that are in network order already."""
+    memcpy(at, &v, 2)
+
+
+cdef inline void put32(uint8_t *at, be32 v) noexcept nogil:
+    memcpy(at, &v, 4)
+
+
+cdef inline uint32_t ld16(const uint8_t *at) noexcept nogil:
+    """Load a big-endian field as a host-order number."""
+    return __builtin_bswap16(raw16(at))
+
+
+cdef inline uint32_t ld32(const uint8_t *at) noexcept nogil:
+    return __builtin_bswap32(raw32(at))
+
+
+cdef inline void st16(uint8_t *at, uint32_t v) noexcept nogil:
+    """Store a host-order number as a big-endian field."""
+    put16(at, __builtin_bswap16(<uint16_t>v))
+
+
+cdef inline void st32(uint8_t *at, uint32_t v) noexcept nogil:
+    put32(at, __builtin_bswap32(v))

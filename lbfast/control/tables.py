@@ -1,0 +1,225 @@
+"""The single writer of the data path's tables: nouns of the model in, records of the arena out."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+
+from lbfast._fastpath import Engine
+from lbfast.control import states
+from lbfast.control.settings import SETTINGS
+from lbfast.errors import ControlError, KernelError
+from lbfast.model import (
+    Connection,
+    Method,
+    RealServer,
+    ServerKey,
+    ServerState,
+    ServiceFlags,
+    ServiceKey,
+    ServiceState,
+    Stats,
+    SyncDaemon,
+    SyncRole,
+    Timeouts,
+    TunnelFlags,
+    TunnelType,
+    VirtualService,
+)
+
+CHUNK = 4096  # connections read at a time
+NO_SYNC = "connection synchronisation is not built yet"
+
+
+def _service_key(key: ServiceKey) -> tuple[int, int, bytes, int, int]:
+    return (key.af, key.protocol, key.addr, key.port, key.fwmark)
+
+
+def _server_key(key: ServerKey) -> tuple[int, bytes, int]:
+    return (key.af, key.addr, key.port)
+
+
+class Tables:
+    """A `Balancer` on top of an Engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def _edit_service(self, svc: VirtualService, *, edit: bool) -> None:
+        try:
+            self.engine.service_put(
+                _service_key(svc.key),
+                svc.scheduler.encode()[:15],
+                int(svc.flags),
+                svc.timeout_s,
+                svc.netmask,
+                svc.pe_name.encode()[:15],
+                edit,
+            )
+        except OSError as e:
+            raise KernelError(e.errno or errno.EINVAL) from None
+
+    def add_service(self, svc: VirtualService) -> None:
+        self._edit_service(svc, edit=False)
+
+    def edit_service(self, svc: VirtualService) -> None:
+        self._edit_service(svc, edit=True)
+
+    def delete_service(self, key: ServiceKey) -> None:
+        try:
+            self.engine.service_del(_service_key(key))
+        except OSError as e:
+            raise KernelError(e.errno or errno.EINVAL) from None
+
+    def flush(self) -> None:
+        for row in self.engine.services():
+            self.engine.service_del(row[0])
+
+    def _edit_server(self, key: ServiceKey, server: RealServer, *, edit: bool) -> None:
+        try:
+            self.engine.server_put(
+                _service_key(key),
+                _server_key(server.key),
+                int(server.method),
+                server.weight,
+                server.u_threshold,
+                server.l_threshold,
+                int(server.tun_type),
+                server.tun_port,
+                int(server.tun_flags),
+                edit,
+            )
+        except OSError as e:
+            raise KernelError(e.errno or errno.EINVAL) from None
+
+    def add_server(self, key: ServiceKey, server: RealServer) -> None:
+        self._edit_server(key, server, edit=False)
+
+    def edit_server(self, key: ServiceKey, server: RealServer) -> None:
+        self._edit_server(key, server, edit=True)
+
+    def delete_server(self, key: ServiceKey, server: ServerKey) -> None:
+        try:
+            self.engine.server_del(_service_key(key), _server_key(server))
+        except OSError as e:
+            raise KernelError(e.errno or errno.EINVAL) from None
+
+    def add_laddr(self, key: ServiceKey, addr: bytes) -> None:
+        raise ControlError("local addresses belong to FULLNAT, which is not built yet")
+
+    def del_laddr(self, key: ServiceKey, addr: bytes) -> None:
+        raise KernelError(errno.ENOENT)
+
+    def laddrs(self, key: ServiceKey) -> list[bytes]:
+        self.service(key)
+        return []
+
+    def zero(self, key: ServiceKey | None) -> None:
+        try:
+            self.engine.zero(None if key is None else _service_key(key))
+        except OSError as e:
+            raise KernelError(e.errno or errno.EINVAL) from None
+
+    def set_timeouts(self, timeouts: Timeouts) -> None:
+        for name in ("tcp", "tcpfin", "udp"):
+            value = getattr(timeouts, name)
+            if value:
+                self.engine.set_setting(f"{name}_timeout_s", value)
+
+    def timeouts(self) -> Timeouts:
+        return Timeouts(
+            *(self.engine.setting(f"{name}_timeout_s") for name in ("tcp", "tcpfin", "udp"))
+        )
+
+    def services(self) -> list[ServiceState]:
+        rows = [_service_state(row) for row in self.engine.services()]
+        return sorted(rows, key=lambda s: s.service.key.fwmark != 0)
+
+    def service(self, key: ServiceKey) -> ServiceState:
+        try:
+            return _service_state(self.engine.service(_service_key(key)))
+        except OSError as e:
+            raise KernelError(e.errno or errno.EINVAL) from None
+
+    def connections(self) -> Iterator[Connection]:
+        start = 0
+        while True:
+            rows, start = self.engine.connections(start, CHUNK)
+            for row in rows:
+                yield _connection(row)
+            if not start:
+                return
+
+    def table_size(self) -> int:
+        return self.engine.table_size
+
+    def sysctl(self, name: str) -> str:
+        if name not in SETTINGS:
+            raise KernelError(errno.ENOENT)
+        return str(self.engine.setting(name))
+
+    def set_sysctl(self, name: str, value: str) -> None:
+        if name not in SETTINGS:
+            raise KernelError(errno.ENOENT)
+        self.engine.set_setting(name, SETTINGS[name].parse(value))
+
+    def start_daemon(self, daemon: SyncDaemon) -> None:
+        raise ControlError(NO_SYNC)
+
+    def stop_daemon(self, role: SyncRole) -> None:
+        raise ControlError(NO_SYNC)
+
+    def daemons(self) -> list[SyncDaemon]:
+        return []
+
+
+# ---- rows of the engine as nouns of the model
+
+
+def _stats(row: tuple[int, ...]) -> Stats:
+    return Stats(*row)
+
+
+def _server_state(row: tuple) -> ServerState:  # type: ignore[type-arg]
+    key, method, weight, upper, lower, kind, port, flags, active, inactive, persistent, stats = row
+    server = RealServer(
+        ServerKey(*key),
+        Method(method),
+        weight,
+        upper,
+        lower,
+        TunnelType(kind),
+        port,
+        TunnelFlags(flags),
+    )
+    return ServerState(server, active, inactive, persistent, _stats(stats))
+
+
+def _service_state(row: tuple) -> ServiceState:  # type: ignore[type-arg]
+    key, scheduler, flags, timeout_s, netmask, pe_name, stats, servers = row
+    service = VirtualService(
+        ServiceKey(*key),
+        scheduler.decode(),
+        ServiceFlags(flags),
+        timeout_s,
+        netmask,
+        pe_name.decode(),
+    )
+    return ServiceState(service, tuple(_server_state(s) for s in servers), _stats(stats))
+
+
+def _connection(row: tuple) -> Connection:  # type: ignore[type-arg]
+    af, protocol, caddr, cport, vaddr, vport, daddr, dport, state, ms, flags = row
+    return Connection(
+        af,
+        protocol,
+        caddr,
+        cport,
+        vaddr,
+        vport,
+        daddr,
+        dport,
+        states.name(protocol, state, flags),
+        ms // 1000,
+        flags,
+    )
