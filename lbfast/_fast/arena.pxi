@@ -90,10 +90,17 @@ cdef bint engine_derive(engine_t *e, uint32_t nworkers) noexcept nogil:
     e.bucket_mask = nbuckets - 1
     e.buckets = <uint32_t *>malloc(<size_t>nbuckets * sizeof(uint32_t))
     e.scheds = <sched_t *>calloc(e.max_svcs, sizeof(sched_t))
-    e.workers = <worker_t *>calloc(nworkers, sizeof(worker_t))
-    if e.buckets == NULL or e.scheds == NULL or e.workers == NULL:
+    e.workers = <worker_t *>calloc(nworkers + 1, sizeof(worker_t))
+    e.template_mask = 65535
+    e.templates = <uint32_t *>malloc(65536 * sizeof(uint32_t))
+    if e.templates == NULL or e.buckets == NULL or e.scheds == NULL or e.workers == NULL:
         return False
     memset(e.buckets, 0xFF, <size_t>nbuckets * sizeof(uint32_t))
+    memset(e.templates, 0xFF, 65536 * sizeof(uint32_t))
+    e.workers[nworkers].wheel.heads = <uint32_t *>malloc(WHEEL_SLOTS * sizeof(uint32_t))
+    if e.workers[nworkers].wheel.heads == NULL:
+        return False
+    memset(e.workers[nworkers].wheel.heads, 0xFF, WHEEL_SLOTS * sizeof(uint32_t))
     if not (map_init(&e.services, 64) and map_init(&e.steer, 64)):
         return False
     if not world_init(&e.world, MAX_NEIGHS):
@@ -152,7 +159,9 @@ cdef void engine_free(engine_t *e) noexcept nogil:
     if e.workers != NULL:
         for i in range(e.nworkers):
             worker_free(&e.workers[i])
+        free(e.workers[e.nworkers].wheel.heads)
     free(e.buckets)
+    free(e.templates)
     free(e.scheds)
     free(e.workers)
     map_free(&e.services)
@@ -173,7 +182,7 @@ cdef void engine_attach(engine_t *e, uint32_t now, repair_t *found) noexcept nog
     """Rebuild lists, chains, timers and counts from the records."""
     cdef uint32_t i
     memset(found, 0, sizeof(repair_t))
-    for i in range(e.nworkers):
+    for i in range(e.nworkers + 1):
         e.workers[i].now = now
         e.workers[i].wheel.slot = now // TICKS_PER_SLOT
     attach_dests(e, found)
@@ -250,10 +259,16 @@ cdef void attach_conns(engine_t *e, repair_t *found) noexcept nogil:
             attach_control(e, i, high)
 
 
+cdef uint32_t conn_owner(engine_t *e, uint32_t i) noexcept nogil:
+    """Return which worker handles the packets of a connection."""
+    cdef conn_t *c = &e.conns[i]
+    return (conn_hash(e.seed, c.caddr, c.cport, c.protocol) & e.bucket_mask) % e.nworkers
+
+
 cdef bint attach_conn(engine_t *e, uint32_t i) noexcept nogil:
     """Chain one record, start its timer, count it; False when it makes no sense."""
     cdef conn_t *c = &e.conns[i]
-    cdef worker_t *w = &e.workers[conn_bucket(e, i) % e.nworkers]
+    cdef worker_t *w = &e.workers[conn_owner(e, i)]
     cdef dest_t *d
     if c.dest != NO_INDEX:
         if c.dest >= e.max_dests or not e.dests[c.dest].flags & DEST_USED:

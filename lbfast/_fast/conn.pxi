@@ -32,16 +32,24 @@ cdef inline addr_t conn_addr(uint32_t is_v6, const addr_t *wide, be32 narrow) no
 
 # ---------------------------------------------------------------- timers
 
+cdef inline wheel_t *wheel_of(engine_t *e, worker_t *w, const conn_t *c) noexcept nogil:
+    """The worker's own timer lists, or for a template those under the lock."""
+    if LB_UNLIKELY(c.flags & CONN_TEMPLATE):
+        return &e.workers[e.nworkers].wheel
+    return &w.wheel
+
+
 cdef inline void timer_link(engine_t *e, worker_t *w, uint32_t i) noexcept nogil:
     """Put the entry into the list of the slot in which it expires (or where the turn ends)."""
     cdef conn_t *c = &e.conns[i]
+    cdef wheel_t *wheel = wheel_of(e, w, c)
     cdef uint32_t slot = c.expires // TICKS_PER_SLOT + 1
     cdef uint32_t *head
-    if <int32_t>(slot - w.wheel.slot) < 0:
-        slot = w.wheel.slot
-    elif slot - w.wheel.slot >= WHEEL_SLOTS:
-        slot = w.wheel.slot + WHEEL_SLOTS - 1
-    head = &w.wheel.heads[slot & (WHEEL_SLOTS - 1)]
+    if <int32_t>(slot - wheel.slot) < 0:
+        slot = wheel.slot
+    elif slot - wheel.slot >= WHEEL_SLOTS:
+        slot = wheel.slot + WHEEL_SLOTS - 1
+    head = &wheel.heads[slot & (WHEEL_SLOTS - 1)]
     c.tprev = (slot & (WHEEL_SLOTS - 1)) | 0x80000000U
     c.tnext = head[0]
     if head[0] != NO_INDEX:
@@ -52,7 +60,7 @@ cdef inline void timer_link(engine_t *e, worker_t *w, uint32_t i) noexcept nogil
 cdef inline void timer_unlink(engine_t *e, worker_t *w, uint32_t i) noexcept nogil:
     cdef conn_t *c = &e.conns[i]
     if c.tprev & 0x80000000U:
-        w.wheel.heads[c.tprev & 0x7FFFFFFF] = c.tnext
+        wheel_of(e, w, c).heads[c.tprev & 0x7FFFFFFF] = c.tnext
     else:
         e.conns[c.tprev].tnext = c.tnext
     if c.tnext != NO_INDEX:
@@ -78,22 +86,33 @@ cdef inline void conn_touch(worker_t *w, uint32_t i) noexcept nogil:
 cdef void timers_run(worker_t *w) noexcept nogil:
     """Expire every entry that is due; called at least every 80 ms of a live clock."""
     cdef engine_t *e = <engine_t *>w.engine
+    wheel_run(w, e, &w.wheel, False)
+    if w.index == 0:
+        wheel_run(w, e, &e.workers[e.nworkers].wheel, True)
+
+
+cdef void wheel_run(worker_t *w, engine_t *e, wheel_t *wheel, bint shared) noexcept nogil:
     cdef uint32_t last = w.now // TICKS_PER_SLOT
     cdef uint32_t steps = 0
-    while <int32_t>(last - w.wheel.slot) >= 0:
-        timers_run_slot(w, e, w.wheel.slot & (WHEEL_SLOTS - 1))
-        w.wheel.slot += 1
+    while <int32_t>(last - wheel.slot) >= 0:
+        if wheel.heads[wheel.slot & (WHEEL_SLOTS - 1)] != NO_INDEX:
+            engine_lock(e)
+            wheel_run_slot(w, e, wheel)
+            engine_unlock(e)
+        wheel.slot += 1
         steps += 1
         if steps == WHEEL_SLOTS:      # the clock jumped by more than a turn: all were seen
-            w.wheel.slot = last + 1
+            wheel.slot = last + 1
             break
 
 
-cdef void timers_run_slot(worker_t *w, engine_t *e, uint32_t slot) noexcept nogil:
-    cdef uint32_t i = w.wheel.heads[slot]
+cdef void wheel_run_slot(worker_t *w, engine_t *e, wheel_t *wheel) noexcept nogil:
+    """Look at the entries of the present slot.  Call under the lock."""
+    cdef uint32_t *head = &wheel.heads[wheel.slot & (WHEEL_SLOTS - 1)]
+    cdef uint32_t i = head[0]
     cdef uint32_t after
-    w.wheel.heads[slot] = NO_INDEX
-    w.wheel.slot += 1                 # relinked entries go at least one slot on
+    head[0] = NO_INDEX
+    wheel.slot += 1                   # relinked entries go at least one slot on
     while i != NO_INDEX:
         after = e.conns[i].tnext
         if <int32_t>(e.conns[i].expires - w.now) > 0:
@@ -101,25 +120,29 @@ cdef void timers_run_slot(worker_t *w, engine_t *e, uint32_t slot) noexcept nogi
         else:
             conn_expired(w, i)
         i = after
-    w.wheel.slot -= 1
+    wheel.slot -= 1
 
 
 # ---------------------------------------------------------------- chains
 
-cdef inline uint32_t conn_bucket(engine_t *e, uint32_t i) noexcept nogil:
+cdef inline uint32_t *conn_bucket(engine_t *e, uint32_t i) noexcept nogil:
+    """Return the head of the chain that the entry belongs to."""
     cdef conn_t *c = &e.conns[i]
-    return conn_hash(e.seed, c.caddr, c.cport, c.protocol) & e.bucket_mask
+    cdef uint32_t h = conn_hash(e.seed, c.caddr, c.cport, c.protocol)
+    if LB_UNLIKELY(c.flags & CONN_TEMPLATE):
+        return &e.templates[h & e.template_mask]
+    return &e.buckets[h & e.bucket_mask]
 
 
 cdef void conn_chain(engine_t *e, uint32_t i) noexcept nogil:
     """Insert at the bucket's front: a younger duplicate shadows an older one (spec 4.1)."""
-    cdef uint32_t b = conn_bucket(e, i)
-    e.conns[i].hnext = e.buckets[b]
-    e.buckets[b] = i
+    cdef uint32_t *head = conn_bucket(e, i)
+    e.conns[i].hnext = head[0]
+    head[0] = i
 
 
 cdef void conn_unchain(engine_t *e, uint32_t i) noexcept nogil:
-    cdef uint32_t *at = &e.buckets[conn_bucket(e, i)]
+    cdef uint32_t *at = conn_bucket(e, i)
     while at[0] != NO_INDEX:
         if at[0] == i:
             at[0] = e.conns[i].hnext
@@ -232,10 +255,10 @@ cdef void conn_forget(worker_t *w, uint32_t i) noexcept nogil:
 
 
 cdef void conn_expired(worker_t *w, uint32_t i) noexcept nogil:
-    """The timer of an entry (already out of the timer lists) ran out (spec 4.8)."""
+    """The timer of an entry (already out of the timer lists) ran out (spec 4.8).  Call under the
+    lock."""
     cdef engine_t *e = <engine_t *>w.engine
     cdef conn_t *c = &e.conns[i]
-    engine_lock(e)
     if c.n_control > 0:
         c.timeout = 60 * TICKS_PER_S
         c.expires = w.now + c.timeout
@@ -244,7 +267,6 @@ cdef void conn_expired(worker_t *w, uint32_t i) noexcept nogil:
         c.flags &= ~<uint32_t>CONN_HASHED
         conn_unchain(e, i)
         conn_forget(w, i)
-    engine_unlock(e)
 
 
 cdef void conn_expire_now(worker_t *w, uint32_t i) noexcept nogil:

@@ -377,6 +377,24 @@ cdef class Engine:
             i += 1
         return rows, i if i < self.e.header.fresh else 0
 
+    def marks_replace(self, list rules):
+        """Set the rules that mark packets, in order; the last match decides.
+
+        A rule: (mark, af, protocol, ifindex, src, src_len, dst, dst_len, (low, high) source
+        port, (low, high) destination port); 0 or b"" stand for any.
+        """
+        cdef mark_t[64] new
+        cdef uint32_t n = 0
+        if len(rules) > 64:
+            raise OSError(_errno.ENOSPC, "more than 64 mark rules")
+        for rule in rules:
+            new[n] = mark_of(rule)
+            n += 1
+        edit_begin(&self.e)
+        memcpy(self.e.marks, new, n * sizeof(mark_t))
+        self.e.nmarks = n
+        edit_end(&self.e)
+
     def setting(self, str name):
         """Return the value of a sysctl net.ipv4.vs.NAME, or of tcp_timeout_s and its like."""
         return setting_at(&self.e.settings, name)[0]

@@ -75,6 +75,8 @@ cdef inline verdict_t steer(worker_t *w, pkt_t *p) noexcept nogil:
         return IGNORE
     if LB_UNLIKELY(p.is_frag):
         return steer_fragment(w, p)
+    if LB_UNLIKELY(e.nmarks):
+        mark_packet(e, p)
     if LB_LIKELY(p.has_ports):
         p.svc = service_find(e, p.is_v6, p.protocol, &p.daddr, p.dport, p.fwmark)
         if p.svc != NO_INDEX:
@@ -219,9 +221,13 @@ cdef inline void conn_transition(
         if LB_UNLIKELY(state != c.state):
             c.state = state
             conn_set_active(w, c, lb_tcp_active[state])
+            if state == TCP_EST:
+                template_assure(w, c)
         c.timeout = tcp_timeout_s(&e.settings, state) * TICKS_PER_S
     elif p.protocol == IPPROTO_UDP_:
         c.timeout = <uint32_t>e.settings.udp_timeout_s * TICKS_PER_S
+        if reply:
+            template_assure(w, c)
 
 
 cdef inline void count_in(worker_t *w, const pkt_t *p, uint32_t i) noexcept nogil:
@@ -279,9 +285,14 @@ cdef verdict_t schedule_stage(worker_t *w, pkt_t *p, uint32_t *made) noexcept no
             return host_or_leave(w, p)
     if p.sport == LB_SWAP16(FTP_DATA_PORT):
         return host_or_leave(w, p)
-    if s.fwmark == 0 and p.dport != s.port:
-        return leave(w, p)
     engine_lock(e)
+    if s.flags & SVC_PERSISTENT:
+        v = schedule_persistent(w, p, made)
+        engine_unlock(e)
+        return v if v != HOST else leave(w, p)
+    if s.fwmark == 0 and p.dport != s.port:
+        engine_unlock(e)
+        return leave(w, p)
     dest = sched_pick(e, p, w)
     if dest == NO_DEST:
         engine_unlock(e)
@@ -298,6 +309,14 @@ cdef inline int sched_pick(engine_t *e, const pkt_t *p, worker_t *w) noexcept no
     return (<sched_ops_t *>s.ops).pick(s, p, w)
 
 
+cdef inline be16 conn_dport(const svc_t *s, const dest_t *d, be16 dport) noexcept nogil:
+    """The port at the real server (spec 1.4): its own if it has one, but for a persistent service
+    of all ports the packet's."""
+    if d.port == 0 or (s.flags & SVC_PERSISTENT and dport != s.port):
+        return dport
+    return d.port
+
+
 cdef verdict_t conn_for(worker_t *w, pkt_t *p, uint32_t dest, uint32_t *made) noexcept nogil:
     """Make the connection of this packet to a destination and count it.  Call under the lock."""
     cdef engine_t *e = <engine_t *>w.engine
@@ -309,7 +328,7 @@ cdef verdict_t conn_for(worker_t *w, pkt_t *p, uint32_t dest, uint32_t *made) no
     t.daddr = d.addr
     t.cport = p.sport
     t.vport = p.dport
-    t.dport = d.port if d.port else p.dport
+    t.dport = conn_dport(&e.svcs[p.svc], d, p.dport)
     t.protocol = p.protocol
     t.is_v6 = p.is_v6
     t.d6 = d.af == AF_INET6

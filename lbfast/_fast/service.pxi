@@ -146,14 +146,6 @@ cdef bint list_insert(sched_t *s, uint32_t dest) noexcept nogil:
     return True
 
 
-cdef uint32_t list_find(const sched_t *s, uint32_t dest) noexcept nogil:
-    cdef uint32_t i
-    for i in range(s.ndest):
-        if s.list[i] == dest:
-            return i
-    return NO_INDEX
-
-
 # ---------------------------------------------------------------- services
 
 cdef int svc_check(const svc_t *s) noexcept nogil:
@@ -413,6 +405,19 @@ cdef void dest_unlink(engine_t *e, uint32_t svc, uint32_t at) noexcept nogil:
     memmove(s.list + at, s.list + at + 1, (s.ndest - at) * sizeof(uint32_t))
     sched_changed(e, svc, DEST_REMOVED, at)
     d.svc = NO_INDEX
+    if e.settings.expire_nodest_conn and d.refs:
+        dest_sweep(e, <uint32_t>(d - e.dests))
+
+
+cdef void dest_sweep(engine_t *e, uint32_t dest) noexcept nogil:
+    """Expire the connections of a deleted destination (expire_nodest_conn, spec 2.6)."""
+    cdef uint32_t i
+    for i in range(e.header.fresh):
+        if (
+            e.conns[i].flags & CONN_HASHED and e.conns[i].dest == dest
+            and not e.conns[i].flags & CONN_TEMPLATE
+        ):
+            conn_expire_now(&e.workers[conn_owner(e, i)], i)
 
 
 cdef void trash_run(engine_t *e, uint32_t now_s) noexcept nogil:

@@ -477,6 +477,20 @@ ctypedef struct settings_t:    # (c) sysctls net.ipv4.vs.*, host order
     int32_t tcpfin_timeout_s
     int32_t udp_timeout_s
 
+ctypedef struct mark_t:        # a rule that gives packets their fwmark; a later match overrides
+    uint32_t mark
+    uint32_t is_v6
+    uint32_t protocol          # 0 = any of TCP, UDP, SCTP
+    uint32_t ifindex           # 0 = any
+    uint32_t src_len
+    uint32_t dst_len
+    addr_t src
+    addr_t dst
+    uint16_t sport_low         # host order; 0 to 65535 = any
+    uint16_t sport_high
+    uint16_t dport_low
+    uint16_t dport_high
+
 ctypedef struct header_t:      # the arena's first page
     uint64_t magic
     uint32_t version           # of the layout
@@ -513,6 +527,8 @@ ctypedef struct engine_t:
     uint64_t seed
     uint32_t *buckets          # heads; bucket b belongs to worker b % nworkers
     uint32_t bucket_mask
+    uint32_t *templates        # (l) heads of the chains of templates
+    uint32_t template_mask
     uint32_t no_cport          # connections with CONN_NO_CPORT
     map_t services             # (protocol, address, port) and fwmark -> svc
     map_t steer                # VIPs and NAT servers: what is taken from the host
@@ -524,7 +540,9 @@ ctypedef struct engine_t:
     sched_t *scheds            # by service index
     world_t world
     settings_t settings
-    worker_t *workers
+    mark_t marks[64]           # (c)
+    uint32_t nmarks
+    worker_t *workers          # nworkers, and one more whose timer lists hold the templates
     int lock                   # spin lock of the set-up path; taken only with several workers
     uint32_t drop_rate         # drop_packet: 1 in so many, 0 never
     int32_t drop_counter       # (l)

@@ -27,6 +27,7 @@ from lbfast.replay.packets import (
 TUNNELS = (4, 41)
 NO_NEXT_HEADER = 59
 LOCAL = [network.ipaddress.ip_network(n) for n in network.LOCAL_NETS]
+ASSIGNED = [network.packed(addr) for _, addr, _ in network.ADDRESSES]
 OWN = {D0: ("10.1.255.254", "fd00:1::fffe"), D1: ("10.2.255.254", "fd00:2::fffe")}
 
 
@@ -104,7 +105,8 @@ class Host:
         if p.is_icmp_error or p.is_later_fragment:
             return []
         to, ifindex = route(p.src)
-        source = p.dst if is_local(p.dst) else network.packed(OWN[ifindex][p.version == 6])
+        answers_as = is_local(p.dst) if p.version == 4 else p.dst in ASSIGNED
+        source = p.dst if answers_as else network.packed(OWN[ifindex][p.version == 6])
         kind, code = v4 if p.version == 4 else v6
         room = 548 if p.version == 4 else 1232
         self.ident += 1

@@ -37,6 +37,17 @@ def run(scenario: dict[str, Any]) -> dict[str, Any]:
     return {**scenario, "events": events}
 
 
+def mark_rule(mark: dict[str, Any]) -> tuple[Any, ...]:
+    """A mark rule of the scenario as the engine takes it."""
+    dst = ipaddress.ip_network(mark["dst"])
+    af = socket.AF_INET if dst.version == 4 else socket.AF_INET6
+    protocol = packets.PROTOCOLS[mark["proto"]] if "proto" in mark else 0
+    port = mark.get("dport")
+    ports = (0, 65535) if port is None else (int(port), int(port))
+    target = (dst.network_address.packed, dst.prefixlen)
+    return (mark["mark"], int(af), protocol, 0, b"", 0, *target, (0, 65535), ports)
+
+
 def endpoint(text: str) -> tuple[bytes, int]:
     addr, _, port = text.rpartition(":")
     return ipaddress.ip_address(addr.strip("[]")).packed, int(port)
@@ -57,6 +68,7 @@ class Director:
         mtu = int(scenario.get("mtu", network.MTU))
         network.build(self.engine, mtu)
         self.host = Host(mtu)
+        self.engine.marks_replace([mark_rule(m) for m in scenario.get("marks", [])])
         for name, value in scenario.get("sysctl", {}).items():
             self.tables.set_sysctl(name, str(value))
         self.players: dict[str, Callable[[Event], Event]] = {
@@ -102,7 +114,7 @@ class Director:
         out, err = io.StringIO(), io.StringIO()
         stdin = io.StringIO(event[5] if len(event) > 5 and event[5] else "")
         argv = ["ipvsadm", *shlex.split(event[1])]
-        status = ipvsadm.run(argv, lambda: self.tables, stdin=stdin, stdout=out, stderr=err)
+        status = ipvsadm.main(argv, lambda: self.tables, stdin=stdin, stdout=out, stderr=err)
         answer = ["cmd", event[1], status, out.getvalue(), err.getvalue()]
         return answer + ([event[5]] if len(event) > 5 else [])
 

@@ -1,0 +1,172 @@
+"""Records as Python values, and frames between Python and the data path."""
+
+REASONS = (
+    "none", "truncated", "bad-header", "no-ports", "table-full", "no-server", "server-gone",
+    "no-route", "no-neighbour", "ttl", "mtu", "mtu-tiny", "bad-checksum", "martian",
+    "fragment-timeout", "fragment-bad", "fragment-memory", "icmp-related", "defence",
+    "no-pe-data", "reply-unreachable", "ip-option", "gso", "no-local-address", "out-full",
+    "backpressure", "scheduler", "relayed",
+)
+VERDICTS = ("drop", "next", "sent", "host", "ignore", "held")
+
+
+cdef route_t route_of(
+    uint32_t table, bytes dst, uint32_t prefixlen, uint32_t type, uint32_t oif, bytes gateway,
+    uint32_t metric,
+) except *:
+    cdef route_t r
+    memset(&r, 0, sizeof(r))
+    if table >= 16 or prefixlen > 8 * <uint32_t>len(dst):
+        raise ValueError("route table or prefix length out of range")
+    r.table = table
+    r.dst = addr_of(dst)
+    r.prefixlen = prefixlen
+    r.is_v6 = len(dst) == 16
+    r.type = type
+    r.ifindex = oif
+    r.has_via = len(gateway) > 0
+    r.via_v6 = len(gateway) == 16
+    r.via = addr_of(gateway)
+    r.metric = metric
+    return r
+
+
+cdef tuple svc_tuple(engine_t *e, uint32_t i):
+    cdef svc_t *s = &e.svcs[i]
+    cdef sched_t *sched = &e.scheds[i]
+    cdef uint32_t at
+    is_v6 = svc_is_v6(s)
+    if s.fwmark:
+        key = (s.af, 0, b"", 0, s.fwmark)
+    else:
+        key = (s.af, s.protocol, addr_bytes(&s.addr, is_v6), LB_SWAP16(s.port), 0)
+    servers = [server_tuple(&e.dests[sched.list[at]]) for at in range(sched.ndest)]
+    netmask = s.netmask if is_v6 else LB_SWAP32(s.netmask)
+    return (key, s.sched_name, s.flags, s.timeout_s, netmask, s.pe_name, est_tuple(&s.est), servers)
+
+
+cdef tuple server_tuple(const dest_t *d):
+    """((af, addr, port), method, weight, u, l, tun_type, tun_port, tun_flags, active, inactive,
+    persistent, stats)."""
+    return (
+        (d.af, addr_bytes(&d.addr, d.af == AF_INET6), LB_SWAP16(d.port)), d.method, d.weight,
+        d.u_threshold, d.l_threshold, d.tun_type, LB_SWAP16(d.tun_port), d.tun_flags,
+        d.activeconns, d.inactconns, d.persistconns, est_tuple(&d.est),
+    )
+
+
+cdef tuple conn_tuple(engine_t *e, uint32_t i):
+    """(af, protocol, caddr, cport, vaddr, vport, daddr, dport, state, ms left, flags)."""
+    cdef conn_t c = e.conns[i]
+    cdef addr_t caddr = conn_caddr(e, i), vaddr = conn_vaddr(e, i), daddr = conn_daddr(e, i)
+    cdef bint is_v6 = (c.flags & CONN_V6) != 0
+    cdef int32_t left = <int32_t>(c.expires - e.workers[0].now)
+    return (
+        AF_INET6 if is_v6 else AF_INET, c.protocol,
+        addr_bytes(&caddr, is_v6), LB_SWAP16(c.cport),
+        addr_bytes(&vaddr, is_v6), LB_SWAP16(c.vport),
+        addr_bytes(&daddr, (c.flags & CONN_D6) != 0), LB_SWAP16(c.dport),
+        c.state, max(left, 0) * (1000 // TICKS_PER_S), c.flags,
+    )
+
+
+cdef int32_t *setting_at(settings_t *s, str name) except NULL:
+    """Return where a setting is kept; all are 32-bit, in the order of SETTINGS."""
+    if name not in SETTINGS:
+        raise KeyError(name)
+    return &(<int32_t *>s)[SETTINGS.index(name)]
+
+
+SETTINGS = (
+    "amemthresh", "am_droprate", "drop_entry", "drop_packet", "secure_tcp", "conntrack",
+    "snat_reroute", "cache_bypass", "expire_nodest_conn", "expire_quiescent_template",
+    "sloppy_tcp", "sloppy_sctp", "conn_reuse_mode", "nat_icmp_send", "pmtu_disc",
+    "schedule_icmp", "ignore_tunneled", "backup_only", "run_estimation", "lblc_expiration",
+    "lblcr_expiration", "tcp_timeout_s", "tcpfin_timeout_s", "udp_timeout_s",
+)
+
+
+# ---------------------------------------------------------------- addresses of the host
+
+cdef bint ifaddr_insert(
+    world_t *wd, uint32_t ifindex, const addr_t *addr, bint is_v6, uint32_t prefixlen
+) noexcept nogil:
+    cdef ifaddr_t *more
+    cdef ifaddr_t *a
+    if wd.naddrs == wd.max_addrs:
+        more = <ifaddr_t *>realloc(wd.addrs, (<size_t>wd.max_addrs * 2 + 16) * sizeof(ifaddr_t))
+        if more == NULL:
+            return False
+        wd.addrs = more
+        wd.max_addrs = wd.max_addrs * 2 + 16
+    a = &wd.addrs[wd.naddrs]
+    a.ifindex = ifindex
+    a.is_v6 = is_v6
+    a.prefixlen = prefixlen
+    a.addr = addr[0]
+    wd.naddrs += 1
+    wd.generation += 1
+    return True
+
+
+cdef void ifaddr_remove(
+    world_t *wd, uint32_t ifindex, const addr_t *addr, bint is_v6
+) noexcept nogil:
+    cdef uint32_t i
+    for i in range(wd.naddrs):
+        if (
+            wd.addrs[i].ifindex == ifindex and wd.addrs[i].is_v6 == <uint32_t>is_v6
+            and addr_eq(&wd.addrs[i].addr, addr)
+        ):
+            wd.naddrs -= 1
+            memmove(&wd.addrs[i], &wd.addrs[i + 1], (wd.naddrs - i) * sizeof(ifaddr_t))
+            wd.generation += 1
+            return
+
+
+# ---------------------------------------------------------------- frames
+
+cdef void batch_time(worker_t *w, uint64_t now_ns) noexcept nogil:
+    """Start of a batch: take the time, run what is due."""
+    w.now_ns = now_ns
+    w.now = <uint32_t>(now_ns // NS_PER_TICK)
+    timers_run(w)
+    frag_run(w)
+    if (<pending_t *>w.pending).n:
+        pending_run(w)
+
+
+cdef int process_one(
+    engine_t *e, worker_t *w, uint8_t *memory, uint32_t ifindex, bytes vnet, bytes frame
+) except -1:
+    cdef pkt_t p
+    cdef uint32_t link = link_find(&e.world, ifindex)
+    if len(frame) > MAX_FRAME:
+        raise ValueError(f"frame of {len(frame)} bytes, at most {MAX_FRAME}")
+    if link == NO_INDEX:
+        raise ValueError(f"no link with index {ifindex}")
+    memset(&p, 0, sizeof(p))
+    p.data = memory + HEADROOM
+    memcpy(p.data, <const char *>frame, len(frame))
+    p.len = len(frame)
+    p.room = MAX_FRAME
+    p.ifindex = ifindex
+    p.held = NO_INDEX
+    if len(vnet) >= sizeof(vnet_t):
+        memcpy(&p.vnet, <const char *>vnet, sizeof(vnet_t))
+    forward(w, &p, e.world.links[link].mac)
+    return 0
+
+
+cdef void collect(worker_t *w) noexcept with gil:
+    """The sink of process(): outs become Python values."""
+    cdef uint32_t i
+    cdef out_t *o
+    outs = (<Engine>w.sink).outs
+    for i in range(w.nouts):
+        o = &w.outs[i]
+        outs.append((
+            o.kind, o.ifindex, (<const char *>&o.vnet)[:sizeof(vnet_t)],
+            (<const char *>o.data)[:o.len],
+        ))
+    w.nouts = 0

@@ -1,0 +1,119 @@
+"""The file behind the arena: on a tmpfs of lbfast's own, so that it outlives the process.
+
+The daemon may run in a mount namespace of its own (`ip netns exec` makes one) that ends with it.
+The tmpfs is therefore mounted, and the file opened, in the mount namespace of process 1; the open
+file is what comes back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import socket
+import struct
+from pathlib import Path
+
+from lbfast.errors import ControlError
+
+MOUNT_POINT = Path("/run/lbfast/.arena")
+CLONE_NEWNS = 0x00020000
+MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
+HEADER = struct.Struct("=QIIIIIII")  # magic, version, three record sizes, three numbers
+MAGIC = 0x6C62666173743031
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def boot_id() -> bytes:
+    """Returns what tells this boot of the kernel from others: its clock drives the timers."""
+    return BOOT_ID.read_text().strip().encode()
+
+
+def _check(result: int, doing: str) -> None:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{doing}: {os.strerror(number)}")
+
+
+def _enter_first_mount_namespace() -> None:
+    """Enters process 1's mount namespace where that is allowed; stays where it is otherwise."""
+    with contextlib.suppress(OSError):
+        fd = os.open("/proc/1/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _libc.setns(fd, CLONE_NEWNS)
+        finally:
+            os.close(fd)
+
+
+def _mount() -> None:
+    MOUNT_POINT.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if os.path.ismount(MOUNT_POINT):
+        return
+    flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
+    for options in (b"mode=0700,huge=within_size", b"mode=0700"):
+        if _libc.mount(b"lbfast", bytes(MOUNT_POINT), b"tmpfs", flags, options) == 0:
+            return
+    number = ctypes.get_errno()
+    if number != errno.EPERM:  # a container may not mount: the directory itself has to do
+        raise OSError(number, f"mounting {MOUNT_POINT}: {os.strerror(number)}")
+
+
+def _in_child(work: str, name: str, channel: socket.socket) -> None:
+    """Runs in a child process: opens or removes the file in process 1's mount namespace."""
+    _enter_first_mount_namespace()
+    path = MOUNT_POINT / name
+    if work == "open":
+        _mount()
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        socket.send_fds(channel, [b"."], [fd])
+        return
+    path.unlink(missing_ok=True)
+    if os.path.ismount(MOUNT_POINT) and not any(MOUNT_POINT.iterdir()):
+        _libc.umount2(bytes(MOUNT_POINT), 2)
+    channel.send(b".")
+
+
+def _ask_child(work: str, name: str) -> int:
+    """Forks, lets the child work, returns the file descriptor it sent (-1 when none)."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with ours, theirs:
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                _in_child(work, name, theirs)
+                status = 0
+            except OSError as e:
+                theirs.send(str(e.strerror or e).encode()[:200])
+            finally:
+                os._exit(status)
+        theirs.close()
+        data, fds, _, _ = socket.recv_fds(ours, 256, 1)
+        _, status = os.waitpid(pid, 0)
+    if status:
+        raise ControlError(f"arena {name}: {data.decode(errors='replace') or 'cannot be opened'}")
+    return fds[0] if fds else -1
+
+
+def open_file(name: str) -> int:
+    """Opens the arena file of a director, made when it is not there; the caller closes it."""
+    return _ask_child("open", name)
+
+
+def remove_file(name: str) -> None:
+    """Removes the arena file of a director, and the tmpfs with the last one."""
+    _ask_child("remove", name)
+
+
+def sizes_in(fd: int) -> tuple[int, int, int, int] | None:
+    """Returns (layout version, connections, destinations, services) of an arena, None if empty."""
+    raw = os.pread(fd, HEADER.size, 0)
+    if len(raw) < HEADER.size:
+        return None
+    magic, version, _, _, _, conns, dests, services = HEADER.unpack(raw)
+    if magic != MAGIC:
+        return None
+    return version, conns, dests, services
