@@ -6,6 +6,7 @@ from posix.mman cimport (
     MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE,
     mmap, munmap,
 )
+from posix.unistd cimport close
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
 from lbfast._fast.addr cimport *
@@ -27,6 +28,10 @@ from lbfast._fast.world cimport *
 
 cdef extern from "sys/eventfd.h" nogil:
     int eventfd_write(int fd, uint64_t value)
+    int eventfd(unsigned int initial, int flags)
+    enum:
+        EFD_NONBLOCK
+        EFD_CLOEXEC
 
 cdef extern from "sys/socket.h" nogil:
     enum:

@@ -166,6 +166,8 @@ cdef void engine_free(engine_t *e) noexcept nogil:
     free(e.workers)
     map_free(&e.services)
     map_free(&e.steer)
+    if e.world.request_fd >= 0:
+        close(e.world.request_fd)
     world_free(&e.world)
 
 

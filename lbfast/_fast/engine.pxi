@@ -201,28 +201,41 @@ cdef class Engine:
         if not ok:
             raise MemoryError
 
-    def route_del(self, uint32_t table, bytes dst, uint32_t prefixlen, uint32_t type, uint32_t oif,
-                  bytes gateway=b"", uint32_t metric=0):
+    def route_del(self, uint32_t table, bytes dst, uint32_t prefixlen, uint32_t metric=0):
         """Remove a route; returns whether there was one."""
-        cdef route_t r = route_of(table, dst, prefixlen, type, oif, gateway, metric)
+        cdef route_t r = route_of(table, dst, prefixlen, RTN_UNICAST, 0, b"", metric)
         cdef bint found
         edit_begin(&self.e)
         found = route_remove(&self.e.world, &r)
         edit_end(&self.e)
         return found
 
-    def routes_clear(self):
+    def routes_replace(self, list routes):
+        """Set all routes at once; each as the arguments of route_add."""
+        cdef route_t r
+        cdef bint ok = True
+        cdef list rows = [tuple(row) for row in routes]
+        for row in rows:
+            route_of(*row[:6], row[8])       # nothing is changed when one of them is wrong
         edit_begin(&self.e)
         routes_clear(&self.e.world)
+        for row in rows:
+            r = route_of(*row[:6], row[8])
+            r.prefsrc = addr_of(row[6])
+            r.mtu = row[7]
+            ok = ok and route_insert(&self.e.world, &r)
         edit_end(&self.e)
+        if not ok:
+            raise MemoryError
 
     def rules_replace(self, list rules):
-        """Set the policy rules, in order: (af, table, src, src_len, dst, dst_len)."""
+        """Set the policy rules, in order: (af, table, type, src, src_len, dst, dst_len)."""
         cdef rule_t[64] new
         cdef uint32_t n = 0
         if len(rules) > 64:
             raise OSError(_errno.ENOSPC, "more than 64 policy rules")
-        for af, table, src, src_len, dst, dst_len in rules:
+        for af, table, type, src, src_len, dst, dst_len in rules:
+            new[n].type = type
             new[n].is_v6 = af == AF_INET6
             new[n].table = table
             new[n].src = addr_of(src)
@@ -256,9 +269,11 @@ cdef class Engine:
         if i != NO_INDEX:
             self.e.world.neighs[i].valid = 0
 
-    def set_request_fd(self, int fd):
-        """Name the eventfd that is written to when requests() has something."""
-        self.e.world.request_fd = fd
+    def request_fd(self):
+        """Return the eventfd that is readable when requests() has something."""
+        if self.e.world.request_fd < 0:
+            self.e.world.request_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)
+        return self.e.world.request_fd
 
     def requests(self):
         """Return what the data path asks for: ("neigh" or "used", ifindex, address) each."""

@@ -301,6 +301,7 @@ cdef enum:
     RTN_BLACKHOLE = 6
     RTN_UNREACHABLE = 7
     RTN_PROHIBIT = 8
+    RTN_THROW = 9
 
 ctypedef struct link_t:
     uint32_t ifindex           # 0 = free
@@ -397,6 +398,7 @@ ctypedef struct route_t:
 
 ctypedef struct rule_t:        # policy rule: which table is asked, in order
     uint32_t table             # index
+    uint32_t type              # RTN_UNICAST, or what the rule says without a table
     uint32_t is_v6
     uint32_t src_len
     uint32_t dst_len
@@ -435,6 +437,7 @@ ctypedef struct world_t:
     route_t *routes
     uint32_t nroutes
     uint32_t max_routes
+    uint32_t free_route        # list of free records (next)
     uint32_t lengths[2][16][5]     # [is_v6][table] bitmap of the prefix lengths in use (0..128)
     rule_t rules[64]
     uint32_t nrules

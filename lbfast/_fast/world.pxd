@@ -5,7 +5,7 @@ from libc.string cimport memcmp
 from lbfast._fast.addr cimport addr_prefix
 from lbfast._fast.map cimport map_get
 from lbfast._fast.types cimport (
-    MAX_LINKS, NO_INDEX, RTN_LOCAL, addr_t, link_t, neigh_t, nexthop_t, route_t, rule_t, world_t,
+    MAX_LINKS, NO_INDEX, RTN_LOCAL, RTN_THROW, RTN_UNICAST, addr_t, link_t, neigh_t, nexthop_t, route_t, rule_t, world_t,
 )
 
 cdef extern from *:
@@ -89,8 +89,10 @@ cdef inline const route_t *route_match(
     cdef const route_t *r
     for i in range(wd.nrules):
         if rule_applies(&wd.rules[i], src, dst, is_v6):
+            if wd.rules[i].type != RTN_UNICAST:
+                return NULL
             r = table_match(wd, wd.rules[i].table, dst, is_v6)
-            if r != NULL:
+            if r != NULL and r.type != RTN_THROW:
                 return r
     return NULL
 

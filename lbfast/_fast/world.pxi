@@ -149,6 +149,7 @@ cdef bint addr_linklocal(const addr_t *a) noexcept nogil:
 cdef bint world_init(world_t *wd, uint32_t max_neighs) noexcept nogil:
     memset(wd, 0, sizeof(world_t))
     wd.request_fd = -1
+    wd.free_route = NO_INDEX
     wd.generation = 1
     wd.max_neighs = max_neighs
     wd.neighs = <neigh_t *>calloc(max_neighs, sizeof(neigh_t))
@@ -162,6 +163,7 @@ cdef void default_rules(world_t *wd) noexcept nogil:
     memset(wd.rules, 0, sizeof(wd.rules))
     for i in range(6):
         wd.rules[i].table = i >> 1
+        wd.rules[i].type = RTN_UNICAST
         wd.rules[i].is_v6 = i & 1
     wd.nrules = 6
 
@@ -176,14 +178,13 @@ cdef void world_free(world_t *wd) noexcept nogil:
 
 cdef bint route_insert(world_t *wd, const route_t *r) noexcept nogil:
     """Add a route; among routes of one prefix the lowest metric is used.  False: no memory."""
-    cdef uint32_t i, head, key = KIND_ROUTE | r.table << 1 | r.is_v6
+    cdef uint32_t i = wd.nroutes
+    cdef uint32_t head, key = KIND_ROUTE | r.table << 1 | r.is_v6
     cdef addr_t prefix = addr_prefix(&r.dst, r.prefixlen)
     cdef route_t *more
-    for i in range(wd.nroutes):
-        if not wd.routes[i].used:
-            break
-    else:
-        i = wd.nroutes
+    if wd.free_route != NO_INDEX:
+        i = wd.free_route
+        wd.free_route = wd.routes[i].next
     if i == wd.max_routes:
         more = <route_t *>realloc(wd.routes, (<size_t>wd.max_routes * 2 + 64) * sizeof(route_t))
         if more == NULL:
@@ -196,6 +197,9 @@ cdef bint route_insert(world_t *wd, const route_t *r) noexcept nogil:
     head = map_get(&wd.fib, &prefix, r.prefixlen, key)
     if not route_link(wd, i, head, key):
         wd.routes[i].used = 0
+        if i < wd.nroutes:
+            wd.routes[i].next = wd.free_route
+            wd.free_route = i
         return False
     if i == wd.nroutes:
         wd.nroutes += 1
@@ -219,7 +223,7 @@ cdef bint route_link(world_t *wd, uint32_t i, uint32_t head, uint32_t key) noexc
 
 
 cdef bint route_remove(world_t *wd, const route_t *like) noexcept nogil:
-    """Remove the route of that table, prefix, metric, interface and gateway; False: there is none."""
+    """Remove the route of that table, prefix and metric; False when there is none."""
     cdef uint32_t key = KIND_ROUTE | like.table << 1 | like.is_v6
     cdef addr_t prefix = addr_prefix(&like.dst, like.prefixlen)
     cdef uint32_t at = map_get(&wd.fib, &prefix, like.prefixlen, key)
@@ -227,10 +231,7 @@ cdef bint route_remove(world_t *wd, const route_t *like) noexcept nogil:
     cdef route_t *r
     while at != NO_INDEX:
         r = &wd.routes[at]
-        if (
-            r.metric == like.metric and r.ifindex == like.ifindex and r.type == like.type
-            and addr_eq(&r.via, &like.via)
-        ):
+        if r.metric == like.metric:
             break
         before = at
         at = r.next
@@ -243,12 +244,15 @@ cdef bint route_remove(world_t *wd, const route_t *like) noexcept nogil:
     else:
         map_del(&wd.fib, &prefix, like.prefixlen, key)
     r.used = 0
+    r.next = wd.free_route
+    wd.free_route = at
     wd.generation += 1
     return True
 
 
 cdef void routes_clear(world_t *wd) noexcept nogil:
     wd.nroutes = 0
+    wd.free_route = NO_INDEX
     memset(wd.lengths, 0, sizeof(wd.lengths))
     map_clear(&wd.fib)
     wd.generation += 1

@@ -1,0 +1,107 @@
+"""`lbfast run`: the forwarder in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+import uvloop
+
+from lbfast.control.forwarder import Forwarder, Plan
+from lbfast.control.rundir import check_name, claim, director_name
+from lbfast.errors import ControlError, LbfastError
+
+logger = logging.getLogger("lbfast")
+
+MAX_WORKERS = 16
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not positive")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lbfast run",
+        description="Forward traffic for the virtual services of this network namespace.",
+    )
+    parser.add_argument(
+        "-i", "--interface", action="append", metavar="IFACE", default=[],
+        help="take frames from this interface; may be repeated (default: every Ethernet "
+        "interface)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--workers", type=_positive, default=1, metavar="N",
+        help=f"worker threads, at most {MAX_WORKERS} (default: 1)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--connections", type=_positive, default=1 << 20, metavar="N",
+        help="size of the connection table (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--servers", type=_positive, default=1 << 14, metavar="N",
+        help="size of the table of real servers (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--services", type=_positive, default=1 << 12, metavar="N",
+        help="size of the table of virtual services (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("-D", "--log-detail", action="store_true", help="log more")
+    return parser
+
+
+async def _serve(plan: Plan) -> None:
+    """Runs the forwarder until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    forwarder = Forwarder(plan)
+    await forwarder.start()
+    try:
+        print(f"lbfast: ready: {forwarder.describe()}", file=sys.stderr, flush=True)
+        done = asyncio.ensure_future(stop.wait())
+        await asyncio.wait((done, forwarder.failed), return_when=asyncio.FIRST_COMPLETED)
+        done.cancel()
+        if forwarder.failed.done():
+            raise forwarder.failed.result()
+    finally:
+        await forwarder.stop()
+
+
+def main(argv: list[str]) -> int:
+    """Claims the name, runs, gives everything back; returns the exit status."""
+    args = _parser().parse_args(argv)
+    if args.workers > MAX_WORKERS:
+        raise ControlError(f"--workers {args.workers}: at most {MAX_WORKERS}")
+    logging.basicConfig(
+        level=logging.DEBUG if args.log_detail else logging.INFO,
+        format="lbfast: %(message)s",
+        stream=sys.stderr,
+    )
+    name = check_name(director_name(os.environ))
+    held = claim(name)
+    try:
+        plan = Plan(
+            name=name,
+            control=held.control,
+            interfaces=tuple(args.interface),
+            workers=args.workers,
+            connections=args.connections,
+            servers=args.servers,
+            services=args.services,
+        )
+        uvloop.run(_serve(plan))
+    except LbfastError as e:
+        print(f"lbfast: {e}", file=sys.stderr)
+        return 1
+    finally:
+        held.release()
+    return 0
