@@ -86,6 +86,7 @@ class Engine:
     def zero(self, key: tuple[int, int, bytes, int, int] | None = None) -> None: ...
     def services(self) -> list[tuple]: ...  # type: ignore[type-arg]
     def service(self, key: tuple[int, int, bytes, int, int]) -> tuple: ...  # type: ignore[type-arg]
+    def lingering(self) -> list[tuple]: ...  # type: ignore[type-arg]
     def total(self) -> tuple[int, ...]: ...
     def connections(
         self, start: int = 0, limit: int = 0xFFFFFFFF

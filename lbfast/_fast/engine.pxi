@@ -375,6 +375,17 @@ cdef class Engine:
     def service(self, tuple key):
         return svc_tuple(&self.e, self.svc_index(key))
 
+    def lingering(self):
+        """Return (service key, server row) of the deleted servers whose connections may go on."""
+        cdef uint32_t i
+        cdef dest_t *d
+        rows = []
+        for i in range(self.e.max_dests if self.e.ntrash else 0):
+            d = &self.e.dests[i]
+            if d.flags & DEST_USED and not d.flags & DEST_AVAILABLE:
+                rows.append((dest_service_key(d), server_tuple(d)))
+        return rows
+
     def total(self):
         """Return the shown counters and rates of the whole director."""
         return est_tuple(&self.e.header.total)

@@ -45,6 +45,15 @@ cdef tuple svc_tuple(engine_t *e, uint32_t i):
     return (key, s.sched_name, s.flags, s.timeout_s, netmask, s.pe_name, est_tuple(&s.est), servers)
 
 
+cdef tuple dest_service_key(const dest_t *d):
+    """The key of the service that a destination belongs, or belonged, to."""
+    if d.vfwmark:
+        return (d.vaf, 0, b"", 0, d.vfwmark)
+    return (
+        d.vaf, d.vprotocol, addr_bytes(&d.vaddr, d.vaf == AF_INET6), LB_SWAP16(d.vport), 0
+    )
+
+
 cdef tuple server_tuple(const dest_t *d):
     """((af, addr, port), method, weight, u, l, tun_type, tun_port, tun_flags, active, inactive,
     persistent, stats)."""

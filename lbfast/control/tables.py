@@ -141,6 +141,12 @@ class Tables:
         except OSError as e:
             raise KernelError(e.errno or errno.EINVAL) from None
 
+    def lingering(self) -> list[tuple[ServiceKey, RealServer]]:
+        """Returns the deleted servers whose connections may go on, with their service's key."""
+        return [
+            (ServiceKey(*key), _server_state(row).server) for key, row in self.engine.lingering()
+        ]
+
     def connections(self) -> Iterator[Connection]:
         start = 0
         while True:
