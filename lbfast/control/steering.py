@@ -1,0 +1,235 @@
+"""Which frames the data path takes from the host: one pure description, and what follows from it.
+
+The nftables rules (`nft.py`) and the data path's own tables are both made from a `SteeringPlan`.
+Where they disagreed a frame would be lost (dropped by the rules, ignored by the data path) or
+answered twice.  `taken` is the predicate in plain Python, for tests and for explaining.
+
+A fragment is an IPv4 packet with MF or an offset, and an IPv6 packet with a Fragment header, even
+an atomic one.  Ports need four bytes of transport header.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from lbfast.model import AF_INET, AF_INET6, Method, RealServer, ServiceKey, VirtualService
+
+TCP, UDP, SCTP = 6, 17, 132
+_ICMP = 1
+_BALANCED = (TCP, UDP, SCTP)
+_FTP, _FTP_DATA = 21, 20
+_FIRST_UNPRIVILEGED = 1024
+_ICMP_ERRORS = {AF_INET: frozenset((3, 4, 11)), AF_INET6: frozenset(range(128))}
+
+# SO_MARK values (fwmarks) of lbfast's own frames inside the host; none of them leaves it.
+MARK_GIVEN = 0x6C626267  # "lbbg": given back, arrives as if it had never been taken
+MARK_REPLY = 0x6C626272  # "lbbr": leaving packet of a local NAT server, for the data path
+MARK_PASS = 0x6C626270  # "lbbp": such a packet that the data path lets go unchanged
+
+
+class MarkRule(NamedTuple):
+    """One rule that gives packets a fwmark; of several that apply the last decides.
+
+    The fields in order are a rule of `Engine.marks_replace`.
+    """
+
+    mark: int
+    af: int
+    protocol: int = 0  # 0: any of TCP, UDP, SCTP
+    ifindex: int = 0  # 0: any
+    src: bytes = b""
+    src_len: int = 0
+    dst: bytes = b""
+    dst_len: int = 0
+    sport: tuple[int, int] = (0, 65535)
+    dport: tuple[int, int] = (0, 65535)
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyPlan:
+    """What is taken of one address family.  Port sets hold (protocol, address, port)."""
+
+    active: bool = False  # there is a service of this family; without one nothing is taken
+    services: frozenset[tuple[int, bytes, int]] = frozenset()
+    any_port: frozenset[tuple[int, bytes]] = frozenset()
+    ftp: frozenset[bytes] = frozenset()  # TCP ports 20 and 1024-65535 of these
+    vips: frozenset[bytes] = frozenset()  # fragments and ICMP errors to these
+    sources: frozenset[tuple[int, bytes, int]] = frozenset()  # NAT servers
+    any_source: frozenset[tuple[int, bytes]] = frozenset()
+    source_addrs: frozenset[bytes] = frozenset()  # fragments from these
+    marks: tuple[MarkRule, ...] = ()
+    fwmarks: frozenset[int] = frozenset()  # those that are services
+
+
+@dataclass(frozen=True, slots=True)
+class SteeringPlan:
+    ip4: FamilyPlan = field(default_factory=FamilyPlan)
+    ip6: FamilyPlan = field(default_factory=FamilyPlan)
+
+    def of(self, af: int) -> FamilyPlan:
+        return self.ip4 if af == AF_INET else self.ip6
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the predicate looks at in a frame that is addressed to the interface's MAC."""
+
+    af: int
+    protocol: int
+    saddr: bytes
+    daddr: bytes
+    sport: int | None = None
+    dport: int | None = None
+    fragment: bool = False
+    icmp_type: int | None = None
+    daddr_local: bool = False  # the host's own address, by its table local
+    ifindex: int = 0
+
+
+def plan(
+    services: Iterable[VirtualService],
+    servers: Iterable[tuple[ServiceKey, RealServer]],
+    marks: Iterable[MarkRule] = (),
+    lingering: Iterable[tuple[ServiceKey, RealServer]] = (),
+) -> SteeringPlan:
+    """Returns what has to be taken from the host for these services and their real servers.
+
+    `lingering`: deleted servers that may still have connections, under the key of the service
+    they had.  Their service address goes on being taken, and their replies.
+    """
+    keys = [svc.key for svc in services]
+    gone = list(lingering)
+    pairs = [*servers, *gone]
+    rules = tuple(marks)
+    return SteeringPlan(
+        _family(AF_INET, keys, pairs, gone, rules), _family(AF_INET6, keys, pairs, gone, rules)
+    )
+
+
+def _family(
+    af: int,
+    keys: list[ServiceKey],
+    pairs: list[tuple[ServiceKey, RealServer]],
+    gone: list[tuple[ServiceKey, RealServer]],
+    marks: tuple[MarkRule, ...],
+) -> FamilyPlan:
+    own = [k for k in keys if k.af == af]
+    if not own:
+        return FamilyPlan()
+    addressed = [k for k in own if not k.fwmark]
+    vips = addressed + [k for k, _ in pairs if k.af == af and not k.fwmark]
+    requests = addressed + [k for k, _ in gone if k.af == af and not k.fwmark]
+    masq = [(k, s) for k, s in pairs if s.method == Method.MASQ and s.key.af == af]
+    sources = [source for k, s in masq for source in _sources(k, s)]
+    return FamilyPlan(
+        active=True,
+        services=frozenset((k.protocol, k.addr, k.port) for k in requests if k.port),
+        any_port=frozenset((k.protocol, k.addr) for k in requests if not k.port),
+        ftp=frozenset(k.addr for k in addressed if k.protocol == TCP and k.port == _FTP),
+        vips=frozenset(k.addr for k in vips),
+        sources=frozenset(s for s in sources if s[2]),
+        any_source=frozenset((protocol, addr) for protocol, addr, port in sources if not port),
+        source_addrs=frozenset(s.key.addr for _, s in masq),
+        marks=tuple(m for m in marks if m.af == af),
+        fwmarks=frozenset(k.fwmark for k in own if k.fwmark),
+    )
+
+
+def _sources(key: ServiceKey, server: RealServer) -> list[tuple[int, bytes, int]]:
+    """Returns where replies of a NAT server come from; port 0 stands for any.
+
+    Only an address service with a port, and a server with one, fix the port (spec/ipvs.md 1.4).
+    """
+    if key.fwmark:
+        return [(protocol, server.key.addr, 0) for protocol in _BALANCED]
+    port = server.key.port if key.port else 0
+    return [(key.protocol, server.key.addr, port)]
+
+
+def taken(plan: SteeringPlan, facts: Facts) -> str:
+    """Returns why a frame is taken: the name of the rule (a counter of nft.py), or ""."""
+    f = plan.of(facts.af)
+    if not f.active:
+        return ""
+    if facts.fragment:
+        return "fragment" if _fragment_taken(f, facts) else ""
+    if facts.icmp_type is not None:
+        return "icmp" if _icmp_taken(f, facts) else ""
+    if facts.sport is None or facts.dport is None:
+        return ""
+    if _service_takes(f, facts.protocol, facts.daddr, facts.dport):
+        return "service"
+    source = (facts.protocol, facts.saddr)
+    if not facts.daddr_local and ((*source, facts.sport) in f.sources or source in f.any_source):
+        return "reply"
+    return "mark" if _mark_of(f, facts) in f.fwmarks else ""
+
+
+def _service_takes(f: FamilyPlan, protocol: int, addr: bytes, port: int) -> bool:
+    ftp = protocol == TCP and (port == _FTP_DATA or port >= _FIRST_UNPRIVILEGED)
+    return (
+        (protocol, addr, port) in f.services
+        or (protocol, addr) in f.any_port
+        or (ftp and addr in f.ftp)
+    )
+
+
+def _fragment_taken(f: FamilyPlan, facts: Facts) -> bool:
+    if facts.daddr in f.vips:
+        return True
+    from_server = facts.saddr in f.source_addrs or facts.protocol == _ICMP
+    return from_server and not facts.daddr_local
+
+
+def _icmp_taken(f: FamilyPlan, facts: Facts) -> bool:
+    if facts.icmp_type not in _ICMP_ERRORS[facts.af]:
+        return False
+    return facts.daddr in f.vips or (bool(f.source_addrs) and not facts.daddr_local)
+
+
+def _mark_of(f: FamilyPlan, facts: Facts) -> int:
+    """Returns the mark that the last rule to apply gives, 0 if none does."""
+    assert facts.sport is not None
+    assert facts.dport is not None
+    for rule in reversed(f.marks):
+        if (
+            (facts.protocol == rule.protocol if rule.protocol else facts.protocol in _BALANCED)
+            and rule.ifindex in (0, facts.ifindex)
+            and rule.sport[0] <= facts.sport <= rule.sport[1]
+            and rule.dport[0] <= facts.dport <= rule.dport[1]
+            and prefix_matches(facts.saddr, rule.src, rule.src_len)
+            and prefix_matches(facts.daddr, rule.dst, rule.dst_len)
+        ):
+            return rule.mark
+    return 0
+
+
+def prefix_matches(addr: bytes, prefix: bytes, length: int) -> bool:
+    """Tells whether the first `length` bits agree; length 0 matches everything."""
+    if not length:
+        return True
+    shift = 8 * len(addr) - length
+    return int.from_bytes(addr, "big") >> shift == int.from_bytes(prefix, "big") >> shift
+
+
+def tap_filter(
+    given: int = MARK_GIVEN, reply: int = MARK_REPLY
+) -> list[tuple[int, int, int, int]]:
+    """Returns the classic BPF program of a tap, as (code, jt, jf, k).
+
+    It lets in frames for this host that were not given back, and those of local NAT servers
+    (whose packet type is "other host": they were leaving).
+    """
+    load, jeq, ret, ancillary = 0x20, 0x15, 0x06, 0xFFFFF000
+    mark, pkttype, everything = ancillary + 20, ancillary + 4, 0x40000
+    return [
+        (load, 0, 0, mark),
+        (jeq, 4, 0, given),
+        (jeq, 2, 0, reply),
+        (load, 0, 0, pkttype),
+        (jeq, 0, 1, 0),  # PACKET_HOST
+        (ret, 0, 0, everything),
+        (ret, 0, 0, 0),
+    ]
