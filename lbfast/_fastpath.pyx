@@ -20,6 +20,7 @@ from lbfast._fast.sched_lc cimport lc_pick
 from lbfast._fast.sched_rr cimport rr_change, rr_pick, rr_start, rr_stop
 from lbfast._fast.sched_wlc cimport wlc_pick
 from lbfast._fast.sched_wrr cimport wrr_change, wrr_pick, wrr_start, wrr_stop
+from lbfast._fast.sctpstate cimport *
 from lbfast._fast.service cimport *
 from lbfast._fast.tcpstate cimport *
 from lbfast._fast.types cimport *
@@ -58,6 +59,7 @@ include "_fast/options.pxi"
 include "_fast/xmit.pxi"
 include "_fast/icmp.pxi"
 include "_fast/mark.pxi"
+include "_fast/sctp.pxi"
 include "_fast/pipeline.pxi"
 include "_fast/face.pxi"
 include "_fast/engine.pxi"

@@ -216,11 +216,12 @@ cdef class Engine:
         cdef bint ok = True
         cdef list rows = [tuple(row) for row in routes]
         for row in rows:
-            route_of(*row[:6], row[8])       # nothing is changed when one of them is wrong
+            # nothing is changed when one of them is wrong
+            route_of(row[0], row[1], row[2], row[3], row[4], row[5], row[8])
         edit_begin(&self.e)
         routes_clear(&self.e.world)
         for row in rows:
-            r = route_of(*row[:6], row[8])
+            r = route_of(row[0], row[1], row[2], row[3], row[4], row[5], row[8])
             r.prefsrc = addr_of(row[6])
             r.mtu = row[7]
             ok = ok and route_insert(&self.e.world, &r)

@@ -142,6 +142,8 @@ cdef verdict_t passing_reply(worker_t *w, pkt_t *p) noexcept nogil:
 # ---------------------------------------------------------------- requests
 
 cdef inline bint starts_connection(const pkt_t *p) noexcept nogil:
+    if LB_UNLIKELY(p.protocol == IPPROTO_SCTP_):
+        return sctp_chunk(p) == SCTP_INIT
     return p.protocol == IPPROTO_TCP_ and p.tcp_flags & TCP_SYN
 
 
@@ -186,6 +188,8 @@ cdef bint conn_is_old(worker_t *w, const pkt_t *p, uint32_t i) noexcept nogil:
         return True
     if e.settings.conn_reuse_mode == 0 or c.control != NO_INDEX:
         return False
+    if p.protocol == IPPROTO_SCTP_:
+        return c.state == SCTP_CLOSED
     if c.state == TCP_TIMEW or c.state == TCP_CLOSED:
         return True
     return (
@@ -201,6 +205,14 @@ cdef void conn_one_packet_done(worker_t *w, uint32_t i) noexcept nogil:
     engine_unlock(e)
 
 
+cdef inline uint32_t conn_direction(conn_t *c, bint reply) noexcept nogil:
+    """Return the column of the state tables; the first reply ends NOOUTPUT (spec 4.5)."""
+    if reply:
+        c.flags &= ~<uint32_t>CONN_NOOUTPUT
+        return DIR_OUTPUT
+    return DIR_INPUT_ONLY if c.flags & CONN_NOOUTPUT else DIR_INPUT
+
+
 cdef inline void conn_transition(
     worker_t *w, const pkt_t *p, uint32_t i, bint reply
 ) noexcept nogil:
@@ -212,11 +224,7 @@ cdef inline void conn_transition(
     if LB_UNLIKELY(p.is_short):
         return
     if p.protocol == IPPROTO_TCP_:
-        if reply:
-            direction = DIR_OUTPUT
-            c.flags &= ~<uint32_t>CONN_NOOUTPUT
-        else:
-            direction = DIR_INPUT_ONLY if c.flags & CONN_NOOUTPUT else DIR_INPUT
+        direction = conn_direction(c, reply)
         state = tcp_next(c.state, direction, p.tcp_flags, e.secure)
         if LB_UNLIKELY(state != c.state):
             c.state = state
@@ -228,6 +236,8 @@ cdef inline void conn_transition(
         c.timeout = <uint32_t>e.settings.udp_timeout_s * TICKS_PER_S
         if reply:
             template_assure(w, c)
+    elif p.protocol == IPPROTO_SCTP_:
+        sctp_transition(w, p, c, reply)
 
 
 cdef inline void count_in(worker_t *w, const pkt_t *p, uint32_t i) noexcept nogil:
@@ -283,6 +293,10 @@ cdef verdict_t schedule_stage(worker_t *w, pkt_t *p, uint32_t *made) noexcept no
             not p.tcp_flags & TCP_SYN and not e.settings.sloppy_tcp
         )):
             return host_or_leave(w, p)
+    elif p.protocol == IPPROTO_SCTP_ and not p.from_icmp:
+        v = sctp_admit(w, p)
+        if v != NEXT:
+            return v
     if p.sport == LB_SWAP16(FTP_DATA_PORT):
         return host_or_leave(w, p)
     engine_lock(e)
@@ -393,6 +407,7 @@ cdef verdict_t reply_orphan(worker_t *w, pkt_t *p) noexcept nogil:
     cdef engine_t *e = <engine_t *>w.engine
     if e.settings.nat_icmp_send and not (
         p.protocol == IPPROTO_TCP_ and p.tcp_flags & TCP_RST
+        or p.protocol == IPPROTO_SCTP_ and sctp_chunk(p) == SCTP_ABORT
     ):
         ttl_decrement(p)
         if p.is_v6:
