@@ -15,6 +15,7 @@ from lbfast._fast.csum cimport *
 from lbfast._fast.lock cimport *
 from lbfast._fast.map cimport *
 from lbfast._fast.parse cimport *
+from lbfast._fast.ring cimport *
 from lbfast._fast.sched cimport *
 from lbfast._fast.sched_lc cimport lc_pick
 from lbfast._fast.sched_rr cimport rr_change, rr_pick, rr_start, rr_stop
@@ -29,6 +30,7 @@ from lbfast._fast.world cimport *
 
 cdef extern from "sys/eventfd.h" nogil:
     int eventfd_write(int fd, uint64_t value)
+    int eventfd_read(int fd, uint64_t *value)
     int eventfd(unsigned int initial, int flags)
     enum:
         EFD_NONBLOCK
@@ -62,4 +64,6 @@ include "_fast/mark.pxi"
 include "_fast/sctp.pxi"
 include "_fast/pipeline.pxi"
 include "_fast/face.pxi"
+include "_fast/ring.pxi"
+include "_fast/worker.pxi"
 include "_fast/engine.pxi"

@@ -66,6 +66,7 @@ cdef class Engine:
     cdef engine_t e
     cdef bint mapped
     cdef object outs              # list that process() collects into
+    cdef int stopping             # workers leave their loops
     cdef readonly dict found      # what attaching to an existing region found, empty when fresh
 
     def __cinit__(
@@ -498,3 +499,15 @@ cdef class Engine:
         outs = self.outs
         self.outs = None
         return outs
+
+    def run(self, uint32_t index, Rings rings):
+        """Be worker `index` on these rings until stop() is called; holds no GIL meanwhile."""
+        if index >= self.e.nworkers:
+            raise ValueError(f"no worker {index}")
+        with nogil:
+            worker_run(&self.e, &self.e.workers[index], &rings.r, &self.stopping)
+        self.e.workers[index].sink = NULL
+
+    def stop(self):
+        """Ask the workers to leave their loops; wake their rings to have it done at once."""
+        self.stopping = 1

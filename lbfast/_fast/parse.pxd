@@ -6,8 +6,9 @@ from lbfast._fast.addr cimport addr_load, addr_loopback
 from lbfast._fast.csum cimport ipv4_header_ok
 from lbfast._fast.types cimport (
     DROP, IGNORE, LB_UNLIKELY, NEXT, R_BAD_HEADER, R_MARTIAN, R_NO_PORTS, R_TRUNCATED,
-    VNET_NEEDS_CSUM, link_t, pkt_t, verdict_t, worker_t,
+    NO_INDEX, VNET_NEEDS_CSUM, engine_t, pkt_t, verdict_t, worker_t, world_t,
 )
+from lbfast._fast.world cimport vlan_link_find
 from lbfast._fast.wire cimport (
     ETH_P_8021AD, ETH_P_8021Q, ETH_P_IP, ETH_P_IPV6, IPPROTO_AH_, IPPROTO_DSTOPTS_,
     IPPROTO_FRAGMENT_, IPPROTO_HOPOPTS_, IPPROTO_ICMP_, IPPROTO_ICMPV6_, IPPROTO_ROUTING_,
@@ -47,6 +48,10 @@ cdef inline verdict_t parse(worker_t *w, pkt_t *p, const uint8_t *mac) noexcept 
             return IGNORE
         untag(p)
         ethertype = ld16(p.data + 12)
+    if LB_UNLIKELY(p.vlan_tpid and p.vlan_tci & 0xFFF):
+        mac = vlan_mac(w, p)
+        if mac == NULL:
+            return IGNORE
     if not mac_equal(p.data, mac):
         return IGNORE
     p.l3 = p.data + 14
@@ -55,6 +60,13 @@ cdef inline verdict_t parse(worker_t *w, pkt_t *p, const uint8_t *mac) noexcept 
     if ethertype == ETH_P_IPV6:
         return parse_ipv6(w, p)
     return IGNORE
+
+
+cdef inline const uint8_t *vlan_mac(worker_t *w, const pkt_t *p) noexcept nogil:
+    """MAC address of the host's interface for the frame's VLAN, NULL when there is none."""
+    cdef world_t *wd = &(<engine_t *>w.engine).world
+    cdef uint32_t link = vlan_link_find(wd, p.ifindex, p.vlan_tci & 0xFFF)
+    return NULL if link == NO_INDEX else wd.links[link].mac
 
 
 cdef inline bint mac_equal(const uint8_t *x, const uint8_t *y) noexcept nogil:

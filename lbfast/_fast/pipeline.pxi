@@ -1,15 +1,41 @@
 """The path of a packet: the stages in their order."""
 
 
-cdef verdict_t forward(worker_t *w, pkt_t *p, const uint8_t *mac) noexcept nogil:
+cdef inline verdict_t forward(worker_t *w, pkt_t *p, const uint8_t *mac) noexcept nogil:
     """Run the stages until one says something other than NEXT; count and return it."""
+    return settle(w, p, classify(w, p, mac))
+
+
+cdef inline verdict_t classify(worker_t *w, pkt_t *p, const uint8_t *mac) noexcept nogil:
+    """The first half, which a batch does for all its packets before the second: what the packet
+    is, whether it is ours, and where its connection would be (fetched ahead)."""
+    cdef engine_t *e = <engine_t *>w.engine
     cdef verdict_t v
     w.frames += 1
     w.bytes += p.len
     v = parse(w, p, mac)
     if v == NEXT:
         v = steer(w, p)
-    if v == NEXT:
+    if LB_LIKELY(v == NEXT):
+        if p.role == ROLE_REPLY:
+            p.hash = conn_hash(e.seed, addr_fold(&p.daddr), p.dport, p.protocol)
+        else:
+            p.hash = conn_hash(e.seed, addr_fold(&p.saddr), p.sport, p.protocol)
+        LB_PREFETCH(&e.buckets[p.hash & e.bucket_mask])
+    return v
+
+
+cdef inline void fetch_ahead(worker_t *w, const pkt_t *p) noexcept nogil:
+    """Between the halves: the bucket is there now, so fetch the entry it begins with."""
+    cdef engine_t *e = <engine_t *>w.engine
+    cdef uint32_t i = e.buckets[p.hash & e.bucket_mask]
+    if i != NO_INDEX:
+        LB_PREFETCH(&e.conns[i])
+
+
+cdef inline verdict_t settle(worker_t *w, pkt_t *p, verdict_t v) noexcept nogil:
+    """The second half: what becomes of the packet."""
+    if LB_LIKELY(v == NEXT):
         v = accept_taken(w, p)
     w.verdicts[<int>v] += 1
     return v
@@ -41,13 +67,11 @@ cdef verdict_t fragment_stage(worker_t *w, pkt_t *p) noexcept nogil:
     cdef verdict_t v = <verdict_t>verdict
     if v != NEXT:
         return v
-    v = parse(w, p, p.data)
-    if v == NEXT:
-        v = steer(w, p)
-        if v == IGNORE:
-            v = HOST
-        elif v == NEXT:
-            v = reassembled_stage(w, p)
+    v = classify(w, p, p.data)
+    if v == IGNORE:
+        v = HOST
+    elif v == NEXT:
+        v = reassembled_stage(w, p)
     if v == HOST:
         frag_give_back(w, p)
     frag_release(w, p)
@@ -152,7 +176,6 @@ cdef verdict_t request_stage(worker_t *w, pkt_t *p) noexcept nogil:
     cdef engine_t *e = <engine_t *>w.engine
     cdef uint32_t i
     cdef verdict_t v
-    p.hash = conn_hash(e.seed, addr_fold(&p.saddr), p.sport, p.protocol)
     i = conn_find_in(e, p.hash, p.is_v6, p.protocol, &p.saddr, p.sport, &p.daddr, p.dport)
     if LB_LIKELY(i != NO_INDEX):
         if LB_UNLIKELY(starts_connection(p)) and conn_is_old(w, p, i):
@@ -384,7 +407,6 @@ cdef verdict_t reply_stage(worker_t *w, pkt_t *p) noexcept nogil:
     cdef engine_t *e = <engine_t *>w.engine
     cdef uint32_t i
     cdef verdict_t v
-    p.hash = conn_hash(e.seed, addr_fold(&p.daddr), p.dport, p.protocol)
     i = conn_find_out(e, p.hash, p.is_v6, p.protocol, &p.saddr, p.sport, &p.daddr, p.dport)
     if LB_UNLIKELY(i == NO_INDEX):
         return reply_orphan(w, p)

@@ -46,7 +46,7 @@ ctypedef enum verdict_t:
     HELD = 5        # kept: waits for fragments or for a neighbour
 
 # Why a packet was dropped; the names are in _fastpath.REASONS, in this order.
-cdef enum reason_t:
+cdef enum:
     R_NONE = 0
     R_TRUNCATED          # frame shorter than its headers say
     R_BAD_HEADER         # IP version, header length or checksum wrong
@@ -363,7 +363,7 @@ ctypedef struct worker_t:
     void *frags                # fragment queues, frag.pxi
     void *pending              # packets that wait for a neighbour, pending.pxi
     void *routes               # cache of next hops, route.pxi
-    uint64_t drops[64]         # by reason_t
+    uint64_t drops[64]         # by R_*
     uint64_t verdicts[8]
     uint64_t frames
     uint64_t bytes

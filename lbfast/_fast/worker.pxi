@@ -1,0 +1,135 @@
+"""A worker: rings in, data path, rings out, in a thread that holds no GIL."""
+from posix.time cimport CLOCK_MONOTONIC
+
+cdef enum:
+    TICK_MS = 50                 # how long a worker sleeps at most: timers are run in between
+
+
+cdef inline uint64_t monotonic_ns() noexcept nogil:
+    cdef timespec t
+    clock_gettime(CLOCK_MONOTONIC, &t)
+    return <uint64_t>t.tv_sec * 1000000000 + <uint64_t>t.tv_nsec
+
+
+cdef void rings_flush(worker_t *w) noexcept nogil:
+    """The sink of a worker: every out goes to the socket of its interface."""
+    cdef rings_t *r = <rings_t *>w.sink
+    cdef uint32_t i, k
+    cdef out_t *o
+    for i in range(w.nouts):
+        o = &w.outs[i]
+        for k in range(r.nrx):
+            if r.rx[k].ifindex == o.ifindex:
+                tx_push(&r.tx[k + (r.nrx if o.kind == OUT_HOST else 0)], o.data, o.len, &o.vnet)
+                break
+        else:
+            w.drops[R_NO_ROUTE] += 1
+    w.nouts = 0
+    for k in range(r.ntx):
+        if r.tx[k].n:
+            tx_flush(&r.tx[k])
+
+
+cdef void worker_batch(engine_t *e, worker_t *w, rx_t *rx) noexcept nogil:
+    """One batch of frames of one interface: classify all, fetch ahead, settle all, send."""
+    cdef frame_t[BATCH] frames
+    cdef pkt_t[BATCH] pkts
+    cdef verdict_t[BATCH] verdicts
+    cdef uint32_t i, n = rx_batch(rx, frames)
+    cdef uint32_t link = link_find(&e.world, rx.ifindex)
+    if n == 0:
+        return
+    for i in range(n):
+        if link == NO_INDEX or frames[i].len < frames[i].wire_len:
+            rx.cut += 1
+            verdicts[i] = IGNORE
+            continue
+        packet_from(&pkts[i], &frames[i], rx.ifindex)
+        verdicts[i] = classify(w, &pkts[i], e.world.links[link].mac)
+        if verdicts[i] != NEXT:
+            w.verdicts[<int>verdicts[i]] += 1
+    for i in range(n):
+        if verdicts[i] == NEXT:
+            fetch_ahead(w, &pkts[i])
+    for i in range(n):
+        if verdicts[i] == NEXT:
+            settle(w, &pkts[i], NEXT)
+            scratch_reclaim(w)
+    w.flush(w)
+    w.scratch_used = 0
+    rx_release(rx)
+
+
+cdef inline void packet_from(pkt_t *p, const frame_t *f, uint32_t ifindex) noexcept nogil:
+    p.data = f.data
+    p.len = f.len
+    p.room = f.len
+    p.ifindex = ifindex
+    p.vlan_tci = f.vlan_tci
+    p.vlan_tpid = f.vlan_tpid
+    p.vnet = f.vnet
+    p.frag_max = 0
+    p.df_seen = 0
+    p.fwmark = 0
+    p.new_conn = 0
+    p.from_icmp = 0
+    p.held = NO_INDEX
+
+
+cdef void worker_run(engine_t *e, worker_t *w, rings_t *r, int *stop) noexcept nogil:
+    """Until *stop: walk the rings while there is something, sleep when there is nothing."""
+    cdef pollfd[MAX_LINKS + 1] fds
+    cdef uint32_t i
+    cdef bint busy
+    for i in range(r.nrx):
+        fds[i].fd = r.rx[i].fd
+        fds[i].events = POLLIN
+    fds[r.nrx].fd = r.wake_fd
+    fds[r.nrx].events = POLLIN
+    w.sink = r
+    w.flush = rings_flush
+    while not stop[0]:
+        lb_batch_begin(&e.busy[w.index], &e.paused)
+        batch_time(w, monotonic_ns())
+        busy = False
+        for i in range(r.nrx):
+            if rx_ready(&r.rx[i]):
+                busy = True
+                worker_batch(e, w, &r.rx[i])
+        w.flush(w)
+        w.scratch_used = 0
+        lb_batch_end(&e.busy[w.index])
+        if not busy:
+            poll(fds, r.nrx + 1, TICK_MS)
+            if fds[r.nrx].revents:
+                recv_wake(r.wake_fd)
+
+
+cdef void recv_wake(int fd) noexcept nogil:
+    cdef uint64_t value
+    eventfd_read(fd, &value)
+
+
+cdef void reflect(rings_t *r, uint64_t until_ns) noexcept nogil:
+    """The yardstick: the same rings, nothing balanced; frames of either of two interfaces leave
+    by the other as they are."""
+    cdef pollfd[2] fds
+    cdef frame_t[BATCH] frames
+    cdef uint32_t i, k, n
+    cdef bint busy
+    for i in range(2):
+        fds[i].fd = r.rx[i].fd
+        fds[i].events = POLLIN
+    while monotonic_ns() < until_ns:
+        busy = False
+        for i in range(2):
+            n = rx_batch(&r.rx[i], frames)
+            if n == 0:
+                continue
+            busy = True
+            for k in range(n):
+                tx_push(&r.tx[1 - i], frames[k].data, frames[k].len, &frames[k].vnet)
+            tx_flush(&r.tx[1 - i])
+            rx_release(&r.rx[i])
+        if not busy:
+            poll(fds, 2, TICK_MS)
