@@ -1,7 +1,7 @@
-"""The one eBPF program of lbfast, and the bpf() calls that load and attach it.
+"""eBPF programs without a compiler: an assembler, and the bpf() calls to load and attach them.
 
-The program is eight instructions, so they are written out here: no compiler and no object file is
-needed at run time, and the standard library's ctypes is enough for the two system calls.
+The programs of lbfast are a few dozen instructions each, so they are written out in Python; no
+compiler and no object file is needed at run time, and ctypes is enough for the system calls.
 """
 
 from __future__ import annotations
@@ -9,48 +9,102 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import socket
 import struct
+import sys
+from typing import ClassVar
 
 # Number of bpf(2) per machine; everything newer uses the generic table's 280.
 _SYSCALL = {"x86_64": 321, "i686": 357, "armv7l": 386, "ppc64le": 361, "s390x": 351}
 
-_PROG_LOAD, _LINK_CREATE = 5, 28
+_MAP_CREATE, _MAP_UPDATE, _MAP_DELETE, _PROG_LOAD, _LINK_CREATE = 0, 2, 3, 5, 28
+_MAP_TYPE_HASH = 1
 _PROG_TYPE_SCHED_CLS = 3
 _ATTACH_TCX_EGRESS = 47
 _BEFORE = 1 << 3  # BPF_F_BEFORE: first in the chain, no other program sees the frame
 
-# Offsets in struct __sk_buff (linux/bpf.h) and the helper's number.
-_SKB_MARK, _SKB_IFINDEX = 8, 40
-_HELPER_REDIRECT = 23
-_F_INGRESS = 1
+# Offsets in struct __sk_buff and numbers of helpers (linux/bpf.h).
+SKB_MARK, SKB_PROTOCOL, SKB_IFINDEX = 8, 16, 40
+MAP_LOOKUP, STORE_BYTES, REDIRECT, LOAD_BYTES = 1, 9, 23, 26
+REDIRECT_INGRESS = 1
+NEXT = -1  # TCX_NEXT, and TC_ACT_UNSPEC to cls_bpf: go on as if the program were not there
+
+_SO_ATTACH_FILTER = 26
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _insn(code: int, dst: int = 0, src: int = 0, off: int = 0, imm: int = 0) -> bytes:
-    """Packs one instruction in the machine's byte order."""
-    little = struct.pack("<H", 1) == struct.pack("=H", 1)
-    regs = dst | src << 4 if little else dst << 4 | src
-    return struct.pack("=BBhI", code, regs, off, imm & 0xFFFFFFFF)
+class Program:
+    """Instructions in the order they are added, with jumps to labels.
 
-
-def egress_program(mark: int) -> bytes:
-    """Returns the program: a frame that carries `mark` arrives on the interface it was leaving.
-
-    Every other frame goes on as if the program were not there.
+    Registers are numbers: 0 result, 1-5 arguments, 6-9 kept over calls, 10 the stack's top.
     """
-    return b"".join(
-        (
-            _insn(0x61, dst=0, src=1, off=_SKB_MARK),  # r0 = skb->mark
-            _insn(0x56, dst=0, off=4, imm=mark),  # if (u32)r0 != mark goto +4
-            _insn(0x61, dst=1, src=1, off=_SKB_IFINDEX),  # r1 = skb->ifindex
-            _insn(0xB7, dst=2, imm=_F_INGRESS),  # r2 = BPF_F_INGRESS
-            _insn(0x85, imm=_HELPER_REDIRECT),  # r0 = bpf_redirect(r1, r2)
-            _insn(0x95),  # return r0
-            _insn(0xB7, dst=0, imm=-1),  # TCX_NEXT, and TC_ACT_UNSPEC to cls_bpf
-            _insn(0x95),
-        )
-    )
+
+    _SIZES: ClassVar = {1: 0x10, 2: 0x08, 4: 0x00, 8: 0x18}
+    _JUMPS: ClassVar = {"eq": 0x10, "set": 0x40, "ne": 0x50, "lt": 0xA0}
+
+    def __init__(self) -> None:
+        self._code: list[tuple[int, int, int, int | str, int]] = []
+        self._labels: dict[str, int] = {}
+
+    def label(self, name: str) -> None:
+        self._labels[name] = len(self._code)
+
+    def load(self, size: int, dst: int, src: int, off: int) -> None:
+        """dst = *(src + off), `size` bytes."""
+        self._code.append((0x61 | self._SIZES[size], dst, src, off, 0))
+
+    def store(self, size: int, dst: int, off: int, src: int) -> None:
+        """*(dst + off) = src, `size` bytes."""
+        self._code.append((0x63 | self._SIZES[size], dst, src, off, 0))
+
+    def mov(self, dst: int, value: int) -> None:
+        self._code.append((0xB7, dst, 0, 0, value))
+
+    def mov_reg(self, dst: int, src: int) -> None:
+        self._code.append((0xBF, dst, src, 0, 0))
+
+    def add(self, dst: int, value: int) -> None:
+        self._code.append((0x07, dst, 0, 0, value))
+
+    def and_(self, dst: int, value: int) -> None:
+        self._code.append((0x57, dst, 0, 0, value))
+
+    def shl(self, dst: int, bits: int) -> None:
+        self._code.append((0x67, dst, 0, 0, bits))
+
+    def map_fd(self, dst: int, fd: int) -> None:
+        self._code.append((0x18, dst, 1, 0, fd))
+        self._code.append((0, 0, 0, 0, 0))
+
+    def jump(self, label: str) -> None:
+        self._code.append((0x05, 0, 0, label, 0))
+
+    def jump_if(self, dst: int, test: str, value: int, label: str) -> None:
+        """Compares the lower 32 bits, unsigned; `set`: any bit of value is set."""
+        self._code.append((0x06 | self._JUMPS[test], dst, 0, label, value))
+
+    def jump_if_null(self, dst: int, label: str) -> None:
+        self._code.append((0x15, dst, 0, label, 0))
+
+    def call(self, helper: int) -> None:
+        self._code.append((0x85, 0, 0, 0, helper))
+
+    def exit(self, value: int | None = None) -> None:
+        """Returns r0, or a value."""
+        if value is not None:
+            self.mov(0, value)
+        self._code.append((0x95, 0, 0, 0, 0))
+
+    def encode(self) -> bytes:
+        """Returns the program in the machine's byte order."""
+        little = sys.byteorder == "little"
+        out = []
+        for at, (code, dst, src, off, imm) in enumerate(self._code):
+            regs = dst | src << 4 if little else dst << 4 | src
+            jump = off if isinstance(off, int) else self._labels[off] - at - 1
+            out.append(struct.pack("=BBhI", code, regs, jump, imm & 0xFFFFFFFF))
+        return b"".join(out)
 
 
 def _bpf(command: int, attr: bytes, doing: str) -> int:
@@ -87,11 +141,40 @@ def load_program(code: bytes, name: str) -> int:
     return _bpf(_PROG_LOAD, attr, "loading the eBPF program")
 
 
-def attach_egress(prog_fd: int, ifindex: int) -> int:
+def create_hash(key_size: int, value_size: int, entries: int) -> int:
+    """Makes a hash map and returns its descriptor; raises OSError."""
+    attr = struct.pack("=IIIII", _MAP_TYPE_HASH, key_size, value_size, entries, 0)
+    return _bpf(_MAP_CREATE, attr, "making an eBPF map")
+
+
+def map_put(fd: int, key: bytes, value: bytes) -> None:
+    """Enters a key; raises OSError (E2BIG if the map is full)."""
+    k, v = ctypes.create_string_buffer(key, len(key)), ctypes.create_string_buffer(value)
+    attr = struct.pack("=IIQQQ", fd, 0, ctypes.addressof(k), ctypes.addressof(v), 0)
+    _bpf(_MAP_UPDATE, attr, "writing an eBPF map")
+
+
+def map_remove(fd: int, key: bytes) -> None:
+    """Removes a key; raises OSError (ENOENT)."""
+    k = ctypes.create_string_buffer(key, len(key))
+    _bpf(_MAP_DELETE, struct.pack("=IIQ", fd, 0, ctypes.addressof(k)), "clearing an eBPF map")
+
+
+def attach_egress(prog_fd: int, ifindex: int, *, first: bool) -> int:
     """Attaches the program to an interface's egress (tcx, Linux 6.6); returns the link's fd.
 
     The attachment lasts as long as the descriptor: it goes with the process, however that ends.
-    Raises OSError (EINVAL on a kernel without tcx).
+    `first`: no other program sees the frame.  Raises OSError (EINVAL on a kernel without tcx).
     """
-    attr = struct.pack("=IIIIIIQ", prog_fd, ifindex, _ATTACH_TCX_EGRESS, _BEFORE, 0, 0, 0)
+    flags = _BEFORE if first else 0
+    attr = struct.pack("=IIIIIIQ", prog_fd, ifindex, _ATTACH_TCX_EGRESS, flags, 0, 0, 0)
     return _bpf(_LINK_CREATE, attr, f"attaching the eBPF program to interface {ifindex}")
+
+
+def attach_classic_filter(sock: socket.socket, program: bytes) -> None:
+    """Gives a socket a classic BPF filter; `program`: an array of struct sock_filter."""
+    code = ctypes.create_string_buffer(program, len(program))
+    fprog = struct.pack("=HxxxxxxQ", len(program) // 8, ctypes.addressof(code))
+    if struct.calcsize("P") == 4:
+        fprog = struct.pack("=HxxI", len(program) // 8, ctypes.addressof(code))
+    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, fprog)

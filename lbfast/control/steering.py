@@ -214,22 +214,18 @@ def prefix_matches(addr: bytes, prefix: bytes, length: int) -> bool:
     return int.from_bytes(addr, "big") >> shift == int.from_bytes(prefix, "big") >> shift
 
 
-def tap_filter(
-    given: int = MARK_GIVEN, reply: int = MARK_REPLY
-) -> list[tuple[int, int, int, int]]:
+def tap_filter() -> list[tuple[int, int, int, int]]:
     """Returns the classic BPF program of a tap, as (code, jt, jf, k).
 
-    It lets in frames for this host that were not given back, and those of local NAT servers
-    (whose packet type is "other host": they were leaving).
+    It lets in frames for this host, but not those that were given back to it.
     """
     load, jeq, ret, ancillary = 0x20, 0x15, 0x06, 0xFFFFF000
     mark, pkttype, everything = ancillary + 20, ancillary + 4, 0x40000
     return [
-        (load, 0, 0, mark),
-        (jeq, 4, 0, given),
-        (jeq, 2, 0, reply),
         (load, 0, 0, pkttype),
-        (jeq, 0, 1, 0),  # PACKET_HOST
+        (jeq, 0, 3, 0),  # PACKET_HOST
+        (load, 0, 0, mark),
+        (jeq, 1, 0, MARK_GIVEN),
         (ret, 0, 0, everything),
         (ret, 0, 0, 0),
     ]

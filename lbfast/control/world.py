@@ -1,7 +1,7 @@
 """What the control plane tells the data path about the world around it, as typing protocols.
 
-`control/netlink.py` speaks to a `World` only; the data path's engine is one, a recorder in the tests
-is another.  Addresses and MACs are `bytes` in network order, an address's family is its length.
+`control/netlink.py` speaks to a `World` only; the data path's engine is one, a recorder in the
+tests another.  Addresses and MACs are `bytes` in network order; an address's length is its family.
 """
 
 from __future__ import annotations
