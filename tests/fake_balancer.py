@@ -24,7 +24,12 @@ from lbfast.model import (
     VirtualService,
 )
 
-SCHEDULERS = frozenset("none rr wrr lc wlc sed nq lblc lblcr dh sh mh fo ovf twos".split())
+SCHEDULERS = frozenset(
+    (
+        *("none", "rr", "wrr", "lc", "wlc", "sed", "nq", "lblc", "lblcr"),
+        *("dh", "sh", "mh", "fo", "ovf", "twos"),
+    )
+)
 DEFAULT_GROUP = bytes([224, 0, 0, 81])
 
 
