@@ -1,0 +1,1 @@
+"""What `lbfast realserver` is made of: what it noted, what it changes, how it unwraps tunnels."""
