@@ -10,55 +10,67 @@ from lbfast._fast.wire cimport IPPROTO_UDP_, put16, raw16
 
 cdef extern from *:
     """
-    static inline unsigned lb_crc32c_step(unsigned crc, unsigned char byte)
-    {
-        crc ^= byte;
-        for (int k = 0; k < 8; k++)
-            crc = crc & 1 ? (crc >> 1) ^ 0x82F63B78u : crc >> 1;
+    /* CRC32c, reflected polynomial 0x82F63B78, four bits a time */
+    static inline uint32_t lb_crc32c_plain(uint32_t crc, const uint8_t *p, uint32_t n) {
+        static const uint32_t t[16] = {
+            0x00000000, 0x105EC76F, 0x20BD8EDE, 0x30E349B1, 0x417B1DBC, 0x5125DAD3,
+            0x61C69362, 0x7198540D, 0x82F63B78, 0x92A8FC17, 0xA24BB5A6, 0xB21572C9,
+            0xC38D26C4, 0xD3D3E1AB, 0xE330A81A, 0xF36E6F75};
+        while (n--) {
+            crc ^= *p++;
+            crc = t[crc & 15] ^ (crc >> 4);
+            crc = t[crc & 15] ^ (crc >> 4);
+        }
         return crc;
     }
-    static unsigned lb_crc32c(unsigned crc, const unsigned char *p, unsigned n)
-    {
-        static unsigned table[256];
-        if (!table[1])
-            for (unsigned i = 0; i < 256; i++)
-                table[i] = lb_crc32c_step(0, (unsigned char)i);
+    #if defined(__x86_64__)
+    __attribute__((target("sse4.2"), unused)) static uint32_t
+    lb_crc32c_sse42(uint32_t crc, const uint8_t *p, uint32_t n) {
+        uint64_t c = crc, v;
+        for (; n >= 8; n -= 8, p += 8) {
+            __builtin_memcpy(&v, p, 8);
+            c = __builtin_ia32_crc32di(c, v);
+        }
         while (n--)
-            crc = table[(crc ^ *p++) & 255] ^ (crc >> 8);
-        return crc;
+            c = __builtin_ia32_crc32qi((uint32_t)c, *p++);
+        return (uint32_t)c;
     }
+    static inline uint32_t lb_crc32c(uint32_t crc, const uint8_t *p, uint32_t n) {
+        if (__builtin_cpu_supports("sse4.2"))
+            return lb_crc32c_sse42(crc, p, n);
+        return lb_crc32c_plain(crc, p, n);
+    }
+    #else
+    #define lb_crc32c lb_crc32c_plain
+    #endif
     """
     uint32_t lb_crc32c(uint32_t crc, const uint8_t *p, uint32_t n) noexcept nogil
+    uint32_t lb_crc32c_plain(uint32_t crc, const uint8_t *p, uint32_t n) noexcept nogil
 
 
 cdef inline uint64_t csum_add(uint64_t sum, const uint8_t *p, uint32_t n) noexcept nogil:
-    """Add a buffer that starts at an even offset of what is summed."""
-    cdef uint64_t acc = sum
-    cdef uint32_t v32
-    cdef uint64_t v
-    while n >= 8:
+    """Add a buffer that starts at an even offset of what is summed; `sum` is below 2^62.
+
+    Eight bytes a time as two halves: no carry can be lost, and the loop vectorises.
+    """
+    cdef uint64_t v, low = 0, high = 0
+    cdef uint32_t i, word
+    for i in range(n >> 3):
         memcpy(&v, p, 8)
-        acc += v
-        acc += acc < v
+        low += v & 0xFFFFFFFFU
+        high += v >> 32
         p += 8
-        n -= 8
-    if n >= 4:
-        memcpy(&v32, p, 4)
-        acc += v32
-        acc += acc < v32
+    sum += low + high
+    if n & 4:
+        memcpy(&word, p, 4)
+        sum += word
         p += 4
-        n -= 4
-    if n >= 2:
-        v = raw16(p)
-        acc += v
-        acc += acc < v
+    if n & 2:
+        sum += raw16(p)
         p += 2
-        n -= 2
-    if n:
-        v = p[0]
-        acc += v
-        acc += acc < v
-    return acc
+    if n & 1:
+        sum += p[0]
+    return sum
 
 
 cdef inline uint16_t csum_raw(uint64_t sum) noexcept nogil:

@@ -2,21 +2,48 @@
 
 
 cdef bint vnet_check(pkt_t *p) noexcept nogil:
-    """Whether the virtio-net header fits the frame; what does not cannot be forwarded."""
+    """Whether the virtio-net header fits the frame; what does not cannot be forwarded.
+
+    Afterwards a partial checksum is that of the TCP or UDP header at `l4`, in its place, and a
+    super-frame always has one.  Others are finished here.
+    """
     cdef uint32_t kind = p.vnet.gso_type & ~<uint32_t>GSO_ECN
-    if p.vnet.flags & VNET_NEEDS_CSUM:
-        if p.vnet.csum_start < 34 or <uint32_t>p.vnet.csum_start + p.vnet.csum_offset + 2 > p.len:
-            return False
+    if p.vnet.flags & VNET_NEEDS_CSUM and not vnet_csum_check(p):
+        return False
     if kind == GSO_NONE:
         return p.vnet.gso_type == GSO_NONE
-    if p.vnet.gso_size == 0 or not p.vnet.flags & VNET_NEEDS_CSUM or p.is_frag:
+    if p.vnet.gso_size == 0 or p.is_frag or not p.has_ports or p.is_short:
         return False
     if kind == GSO_TCPV4 or kind == GSO_TCPV6:
-        return (
-            p.protocol == IPPROTO_TCP_ and p.has_ports and not p.is_short
-            and (kind == GSO_TCPV6) == (p.is_v6 != 0) and tcp_header_fits(p)
-        )
-    return kind == GSO_UDP_L4 and p.protocol == IPPROTO_UDP_ and p.has_ports and not p.is_short
+        if (
+            p.protocol != IPPROTO_TCP_ or (kind == GSO_TCPV6) != (p.is_v6 != 0)
+            or not tcp_header_fits(p)
+        ):
+            return False
+    elif kind != GSO_UDP_L4 or p.protocol != IPPROTO_UDP_:
+        return False
+    if not p.vnet.flags & VNET_NEEDS_CSUM:       # merged by the device, checksums verified
+        csum_begin(p, p.ip_len - p.l3_len)
+    return True
+
+
+cdef bint vnet_csum_check(pkt_t *p) noexcept nogil:
+    cdef uint32_t start = p.vnet.csum_start
+    if start < 34 or start + p.vnet.csum_offset + 2 > 14 + p.ip_len:
+        return False
+    if p.l4 == NULL or p.is_short:
+        return True                    # a fragment, which is refused when it is put together
+    if start != <uint32_t>14 + p.l3_len:
+        if p.vnet.gso_type != GSO_NONE:
+            return False
+        csum_complete(NULL, p)         # of a packet within this one
+    elif p.protocol == IPPROTO_TCP_:
+        return p.vnet.csum_offset == 16
+    elif p.protocol == IPPROTO_UDP_:
+        return p.vnet.csum_offset == 6
+    else:
+        csum_complete(NULL, p)         # SCTP: no device is told that it is a CRC32c
+    return True
 
 
 cdef inline bint tcp_header_fits(const pkt_t *p) noexcept nogil:
@@ -24,18 +51,38 @@ cdef inline bint tcp_header_fits(const pkt_t *p) noexcept nogil:
     return header >= 20 and p.l3_len + header <= p.ip_len
 
 
+cdef void csum_begin(pkt_t *p, uint32_t length) noexcept nogil:
+    """Leave the TCP or UDP checksum to the device: the field gets the pseudo-header's sum.
+
+    length: of the transport header and what follows.
+    """
+    p.vnet.flags = VNET_NEEDS_CSUM
+    p.vnet.csum_start = 14 + p.l3_len
+    p.vnet.csum_offset = 16 if p.protocol == IPPROTO_TCP_ else 6
+    put16(
+        p.l4 + p.vnet.csum_offset, csum_raw(csum_pseudo(p.l3, p.is_v6, p.protocol, length))
+    )
+
+
 cdef void csum_complete(worker_t *w, pkt_t *p) noexcept nogil:
-    """Finish a partial checksum in place."""
+    """Finish a partial checksum in place.  At offset 8 it can only be SCTP's CRC32c."""
     cdef uint8_t *start
+    cdef uint32_t length, crc
     cdef uint16_t c
     if not p.vnet.flags & VNET_NEEDS_CSUM:
         return
+    p.vnet.flags = 0
     start = p.l3 - 14 + p.vnet.csum_start
-    c = csum_fold(csum_add(0, start, <uint32_t>(p.l3 + p.ip_len - start)))
+    length = <uint32_t>(p.l3 + p.ip_len - start)
+    if p.vnet.csum_offset == 8 and length >= 12:
+        memset(start + 8, 0, 4)
+        crc = ~lb_crc32c(0xFFFFFFFFU, start, length)
+        memcpy(start + 8, &crc, 4)
+        return
+    c = csum_fold(csum_add(0, start, length))
     if c == 0 and p.vnet.csum_offset == 6:
         c = 0xFFFF
     put16(start + p.vnet.csum_offset, c)
-    p.vnet.flags = 0
 
 
 cdef int segment(
@@ -100,7 +147,4 @@ cdef void segment_headers(
             s.l4[13] &= ~<uint8_t>TCP_CWR
     else:
         st16(s.l4 + 4, length)
-    s.vnet.flags = VNET_NEEDS_CSUM
-    s.vnet.csum_start = 14 + s.l3_len
-    s.vnet.csum_offset = 16 if is_tcp else 6
-    put16(s.l4 + s.vnet.csum_offset, csum_raw(csum_pseudo(s.l3, s.is_v6, p.protocol, length)))
+    csum_begin(s, length)
