@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +29,9 @@ from lbfast.model import (
 T = TypeVar("T")
 PATIENCE_S = 60.0  # with a daemon that does not answer
 _CHUNK = 1 << 16
+_TIMEVAL = struct.Struct("@ll")
+_CLOSED = "the lbfast daemon closed the connection"
+_SILENT = "the lbfast daemon does not answer"
 
 
 def connect() -> Client:
@@ -59,8 +62,15 @@ class Client:
         self._buffer = bytearray()
         self._is_busy = False
         try:
-            self._socket.settimeout(patience_s)
+            # not settimeout: without blocking, a full backlog is an error instead of a wait
+            self._socket.setsockopt(
+                socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(int(patience_s), 0)
+            )
             self._socket.connect(str(path))
+            self._socket.settimeout(patience_s)
+        except BlockingIOError:
+            self._socket.close()
+            raise ControlError(_SILENT) from None
         except BaseException:
             self._socket.close()
             raise
@@ -184,11 +194,9 @@ class Client:
             raise ControlError("a request while another is still being answered")
         try:
             self._socket.sendall(m.frame(request))
-        except (BrokenPipeError, ConnectionResetError):
-            # it may have said why before it closed: that is still to be read
-            with suppress(OSError):
-                self._end(self._receive())
-            raise ControlError("the lbfast daemon closed the connection") from None
+        except ConnectionError:
+            self._end(self._receive())  # it may have said why before it closed
+            raise ControlError(_CLOSED) from None
         except OSError as failed:
             raise ControlError(f"cannot talk to the lbfast daemon: {failed}") from failed
 
@@ -207,11 +215,13 @@ class Client:
             try:
                 received = self._socket.recv(_CHUNK)
             except TimeoutError:
-                raise ControlError("the lbfast daemon does not answer") from None
+                raise ControlError(_SILENT) from None
+            except ConnectionError:
+                raise ControlError(_CLOSED) from None
             except OSError as failed:
                 raise ControlError(f"cannot talk to the lbfast daemon: {failed}") from failed
             if not received:
-                raise ControlError("the lbfast daemon closed the connection")
+                raise ControlError(_CLOSED)
             self._buffer += received
         taken = bytes(self._buffer[:length])
         del self._buffer[:length]

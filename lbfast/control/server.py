@@ -30,6 +30,7 @@ from lbfast.model import ServiceState
 logger = logging.getLogger(__name__)
 
 _CREDENTIALS = struct.Struct("=iII")  # struct ucred: pid, uid, gid
+_BACKLOG = 128
 _ROWS = 256  # in one frame: well below a millisecond of work
 
 
@@ -68,7 +69,7 @@ class ControlServer:
         """Listens; the directory of the socket must be this process's alone (rundir.claim)."""
         self._path.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(
-            self._serve, str(self._path), limit=m.MAX_REQUEST, backlog=self._limits.clients
+            self._serve, str(self._path), limit=m.MAX_REQUEST, backlog=_BACKLOG
         )
         self._path.chmod(0o600)
 
@@ -98,11 +99,10 @@ class ControlServer:
             else:
                 await self._write(writer, m.Refused(errno.EPERM))
             writer.close()
-        except (EOFError, OSError):
-            writer.transport.abort()  # gone, or too slow: what it has not read is of no use
-        except asyncio.CancelledError:
+        except (EOFError, OSError, asyncio.CancelledError):
+            # gone, too slow or in the way: what it has not read is of no use.  Nobody awaits
+            # this task, and asyncio reports one that ends as cancelled.
             writer.transport.abort()
-            raise
         finally:
             self._clients.discard(client)
 
