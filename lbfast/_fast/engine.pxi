@@ -116,6 +116,7 @@ cdef class Engine:
         engine_attach(&self.e, now, &found)
         if not fresh:
             self.found = found
+        self.e.header.settings = self.e.settings
 
     cdef bint same_layout(self):
         cdef header_t *h = self.e.header
@@ -511,3 +512,7 @@ cdef class Engine:
     def stop(self):
         """Ask the workers to leave their loops; wake their rings to have it done at once."""
         self.stopping = 1
+
+    def restart(self):
+        """After stop(), once all workers have left: let run() be called again."""
+        self.stopping = 0

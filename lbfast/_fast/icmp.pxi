@@ -227,18 +227,24 @@ cdef verdict_t icmp_tunnel(worker_t *w, pkt_t *p, inner_t *q) noexcept nogil:
 cdef verdict_t icmp_tunnel_mtu(
     worker_t *w, pkt_t *p, pkt_t *c, uint32_t i, uint32_t header
 ) noexcept nogil:
-    """Learn the path's MTU; a client whose packet must not be fragmented is told what was known
-    before, as the kernel does, and the new value with its next packet that is too big."""
+    """Learn the path's MTU and tell a client whose packet must not be fragmented.
+
+    As in the kernel the first such error tells it the route's MTU still: the new one is known to
+    the path from its next packet on.
+    """
     cdef engine_t *e = <engine_t *>w.engine
     cdef dest_t *d = &e.dests[e.conns[i].dest]
     cdef uint32_t mtu = ld16(p.l4 + 6)
     cdef addr_t daddr = conn_daddr(e, i)
-    cdef uint32_t before = path_mtu(w, d, nexthop_for(w, NULL, &daddr, False))
-    if mtu >= 68 and (d.pmtu == 0 or mtu < d.pmtu or <int32_t>(d.pmtu_until - w.now) <= 0):
+    cdef uint32_t told = nexthop_for(w, NULL, &daddr, False).mtu
+    cdef bint known = d.pmtu and <int32_t>(d.pmtu_until - w.now) > 0
+    if mtu >= 68 and (not known or mtu < d.pmtu):
         d.pmtu = mtu
         d.pmtu_until = w.now + 600 * TICKS_PER_S
-    if has_df(c) and before > header + 68:
-        icmp_error(w, c, ICMP_UNREACH, ICMP_FRAG_NEEDED, before - header)
+    if known and d.pmtu < told:
+        told = d.pmtu
+    if has_df(c) and told > header + 68:
+        icmp_error(w, c, ICMP_UNREACH, ICMP_FRAG_NEEDED, told - header)
     return drop(w, R_RELAYED)
 
 

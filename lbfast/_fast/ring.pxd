@@ -75,6 +75,7 @@ ctypedef struct tx_t:           # the transmit socket of one interface
     uint64_t frames
     uint64_t errors             # frames that the socket refused
     uint64_t retries
+    bint clear_mac              # frames get the loopback's address, all zero
 
 
 cdef extern from *:

@@ -53,6 +53,8 @@ cdef inline void tx_push(tx_t *tx, uint8_t *data, uint32_t length, const vnet_t 
     """Queue a frame; its virtio-net header is written right in front of it."""
     if tx.n == BATCH:
         tx_flush(tx)
+    if LB_UNLIKELY(tx.clear_mac):
+        memset(data, 0, 6)
     (<vnet_t *>(data - VNET_LEN))[0] = v[0]
     tx.vectors[tx.n].iov_base = data - VNET_LEN
     tx.vectors[tx.n].iov_len = length + VNET_LEN
@@ -169,8 +171,8 @@ cdef class Rings:
     host.
 
     interfaces: (name, ifindex) each.  program: classic BPF of the receiving sockets.  host:
-    {ifindex: (name, mark)}: by which interface and with which SO_MARK frames that came in on
-    ifindex go back to the host.  fanout: the option's value, -1 with a single worker.
+    {ifindex: (name, mark, clear_mac)}: by which interface and with which SO_MARK frames that came
+    in on ifindex go back to the host, and whether to the loopback's address.  fanout: the option's value, -1 with a single worker.
     """
 
     cdef rings_t r
@@ -192,6 +194,7 @@ cdef class Rings:
         for name, ifindex in interfaces:
             if ifindex in host:
                 self.open_send(host[ifindex][0], ifindex, host[ifindex][1])
+                self.r.tx[self.r.ntx - 1].clear_mac = host[ifindex][2]
             else:
                 self.open_send(name, ifindex, 0)
 

@@ -26,10 +26,26 @@ cdef verdict_t transmit(worker_t *w, pkt_t *p, uint32_t i) noexcept nogil:
     if LB_UNLIKELY(v != NEXT):
         return v
     if method == MASQ and not p.is_icmp_error:
-        if LB_UNLIKELY(p.is_short):
-            return drop(w, R_NO_PORTS)
-        nat_rewrite(w, p, SIDE_DST, &daddr, e.conns[i].dport)
+        v = nat_request(w, p, i, &daddr)
+        if LB_UNLIKELY(v != NEXT):
+            return v
     return xmit_l3(w, p, nh)
+
+
+cdef inline verdict_t nat_request(
+    worker_t *w, pkt_t *p, uint32_t i, const addr_t *daddr
+) noexcept nogil:
+    """Rewrite a request for its real server, the helper of its protocol first."""
+    cdef engine_t *e = <engine_t *>w.engine
+    cdef verdict_t v
+    if LB_UNLIKELY(p.is_short):
+        return drop(w, R_NO_PORTS)
+    if LB_UNLIKELY(e.conns[i].flags & CONN_FTP):
+        v = ftp_request(w, p, i)
+        if v != NEXT:
+            return v
+    nat_rewrite(w, p, SIDE_DST, daddr, e.conns[i].dport)
+    return NEXT
 
 
 cdef verdict_t deliver_local(
@@ -37,11 +53,14 @@ cdef verdict_t deliver_local(
 ) noexcept nogil:
     """The real server is this host: the packet goes into the host's stack (spec 3.5)."""
     cdef engine_t *e = <engine_t *>w.engine
+    cdef verdict_t v
     if e.conns[i].flags & CONN_METHOD == MASQ:
         if addr_loopback(daddr, p.is_v6):
             return drop(w, R_MARTIAN)
         if not p.is_icmp_error:
-            nat_rewrite(w, p, SIDE_DST, daddr, e.conns[i].dport)
+            v = nat_request(w, p, i, daddr)
+            if v != NEXT:
+                return v
     return to_host(w, p)
 
 
@@ -206,7 +225,6 @@ cdef verdict_t tunnel_send(
     p.protocol = p.l3[6] if t.d6 else p.l3[9]
     p.l3_len = outer
     p.l4 = p.l3 + outer
-    p.frag_max = 0
     if p.vnet.flags & VNET_NEEDS_CSUM:
         p.vnet.csum_start += outer + t.extra
     if p.vnet.hdr_len:
@@ -265,5 +283,9 @@ cdef verdict_t transmit_reply(worker_t *w, pkt_t *p, uint32_t i) noexcept nogil:
         nh = nexthop_for(w, &vaddr, &p.daddr, p.is_v6)
         if LB_UNLIKELY(nh.type != RTN_UNICAST):
             return answer_no_route(w, p)
+    if LB_UNLIKELY(e.conns[i].flags & CONN_FTP):
+        v = ftp_reply(w, p, i)
+        if v != NEXT:
+            return v
     nat_rewrite(w, p, SIDE_SRC, &vaddr, e.conns[i].vport)
     return xmit_l3(w, p, nh)

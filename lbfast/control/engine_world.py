@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from lbfast._fastpath import Engine
+from typing import TYPE_CHECKING
+
 from lbfast.control.world import Route, Rule
 from lbfast.errors import ControlError
+
+if TYPE_CHECKING:
+    from lbfast.control.tables import Engine
 
 KERNEL_TABLES = {255: 0, 254: 1, 253: 2, 0: 1}  # local, main, default; unspecified means main
 MAX_TABLES = 16

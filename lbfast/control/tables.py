@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 
-from lbfast._fastpath import Engine
-from lbfast.control import states
+from lbfast._fastpath import REASONS, Engine, Rings
+from lbfast.control import arena, states
 from lbfast.control.settings import SETTINGS
 from lbfast.errors import ControlError, KernelError
 from lbfast.model import (
@@ -26,6 +27,8 @@ from lbfast.model import (
     TunnelType,
     VirtualService,
 )
+
+__all__ = ["REASONS", "Engine", "Rings", "Tables", "open_engine"]
 
 CHUNK = 4096  # connections read at a time
 NO_SYNC = "connection synchronisation is not built yet"
@@ -177,6 +180,37 @@ class Tables:
 
     def daemons(self) -> list[SyncDaemon]:
         return []
+
+
+def open_engine(
+    fd: int, sizes: tuple[int, int, int], *, workers: int, boot_id: bytes, now_ns: int
+) -> Engine:
+    """Maps the arena file and attaches to what is in it.
+
+    `sizes`: connections, destinations, services of a new arena; one that is there keeps its own.
+    An arena of another layout, or of another boot of the kernel (whose clock the timers follow),
+    is emptied; `Engine.found` says what was taken over.
+    """
+    there = arena.sizes_in(fd)
+    engine = None
+    if there is not None and there[0] == arena.LAYOUT_VERSION:
+        engine = _map(fd, there[1:], workers, boot_id, now_ns)
+        if engine.boot_id != boot_id:
+            engine = None
+    if engine is None:
+        os.ftruncate(fd, 0)
+        engine = _map(fd, sizes, workers, boot_id, now_ns)
+    return engine
+
+
+def _map(
+    fd: int, sizes: tuple[int, int, int], workers: int, boot_id: bytes, now_ns: int
+) -> Engine:
+    conns, dests, services = sizes
+    return Engine(
+        conns=conns, dests=dests, services=services, workers=workers, fd=fd, boot_id=boot_id,
+        now_ns=now_ns,
+    )  # fmt: skip
 
 
 # ---- rows of the engine as nouns of the model

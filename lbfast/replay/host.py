@@ -6,6 +6,7 @@ director, so TCP gets a reset, UDP a port unreachable, a ping its reply.
 
 from __future__ import annotations
 
+import ipaddress
 import struct
 
 from lbfast.replay import network
@@ -26,21 +27,21 @@ from lbfast.replay.packets import (
 
 TUNNELS = (4, 41)
 NO_NEXT_HEADER = 59
-LOCAL = [network.ipaddress.ip_network(n) for n in network.LOCAL_NETS]
+LOCAL = [ipaddress.ip_network(n) for n in network.LOCAL_NETS]
 ASSIGNED = [network.packed(addr) for _, addr, _ in network.ADDRESSES]
 OWN = {D0: ("10.1.255.254", "fd00:1::fffe"), D1: ("10.2.255.254", "fd00:2::fffe")}
 
 
 def is_local(addr: bytes) -> bool:
-    ip = network.ipaddress.ip_address(addr)
+    ip = ipaddress.ip_address(addr)
     return any(ip in net for net in LOCAL if net.version == ip.version)
 
 
 def route(addr: bytes) -> tuple[str, int]:
     """Returns where a packet for that address goes, and on which interface."""
-    ip = network.ipaddress.ip_address(addr)
+    ip = ipaddress.ip_address(addr)
     servers = "10.2.0.0/16" if ip.version == 4 else "fd00:2::/64"
-    if ip in network.ipaddress.ip_network(servers):
+    if ip in ipaddress.ip_network(servers):
         return f"real:{addr[-1]}", D1
     return "client", D0
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
-from lbfast._fastpath import Engine
+from lbfast.control.tables import Engine
+
 
 D0, D1 = 2, 3
 D0_MAC = bytes.fromhex("020000010001")

@@ -9,9 +9,8 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from lbfast._fastpath import Engine
 from lbfast.cli import ipvsadm
-from lbfast.control.tables import Tables
+from lbfast.control.tables import Engine, Tables
 from lbfast.errors import KernelError, WireError
 from lbfast.model import Connection, ServiceKey
 from lbfast.replay import network, packets
@@ -68,6 +67,7 @@ class Director:
         mtu = int(scenario.get("mtu", network.MTU))
         network.build(self.engine, mtu)
         self.host = Host(mtu)
+        self.engine.set_setting("ftp_helper", scenario.get("app") == "ftp")
         self.engine.marks_replace([mark_rule(m) for m in scenario.get("marks", [])])
         for name, value in scenario.get("sysctl", {}).items():
             self.tables.set_sysctl(name, str(value))

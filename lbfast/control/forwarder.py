@@ -1,0 +1,213 @@
+"""The forwarder: data path, rings and everything that keeps them in step, wired together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lbfast.control import arena, interfaces, steering
+from lbfast.control.engine_world import EngineWorld
+from lbfast.control.giveback import GiveBack
+from lbfast.control.netlink import Follower
+from lbfast.control.nft import Rules
+from lbfast.control.server import ControlServer
+from lbfast.control.steered import SteeredTables
+from lbfast.control.tables import Engine, Rings, open_engine
+from lbfast.errors import ControlError
+
+logger = logging.getLogger("lbfast")
+
+ESTIMATION_S, TRASH_S, WATCH_S = 2.0, 60.0, 1.0
+FANOUT_HASH = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a forwarder is started with."""
+
+    name: str
+    control: Path
+    interfaces: tuple[str, ...] = ()
+    workers: int = 1
+    connections: int = 1 << 20
+    servers: int = 1 << 14
+    services: int = 1 << 12
+
+
+class Forwarder:
+    """One director's data path and control socket.
+
+    `failed` gets the exception of a part that cannot go on.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self.failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        self._interfaces: dict[int, str] = {}
+        self._rings: list[Rings] = []
+        self._threads: list[threading.Thread] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Brings everything up, or raises and leaves nothing behind."""
+        plan = self._plan
+        self._interfaces = interfaces.choose(plan.interfaces)
+        self._engine = self._open_engine()
+        self._tables = SteeredTables(self._engine, self._steer)
+        self._undo: list[Callable[[], object]] = []
+        try:
+            self._world = Follower(EngineWorld(self._engine))
+            await self._world.start()
+            self._undo.append(self._world.close)
+            self._giveback = GiveBack(self._interfaces)
+            self._undo.append(self._giveback.close)
+            self._rules = Rules(plan.name, self._interfaces)
+            self._start_workers()
+            self._undo.append(self._stop_workers)
+            self._rules.install(self._steering_plan())
+            self._undo.append(self._rules.remove)
+            self._server = ControlServer(self._tables, plan.control)
+            await self._server.start()
+        except BaseException:
+            await self.stop()
+            raise
+        self._every(ESTIMATION_S, self._engine.estimate)
+        self._every(TRASH_S, self._empty_trash)
+        self._every(WATCH_S, self._watch)
+        for sentence in self._giveback.obstacles():
+            logger.warning("%s", sentence)
+
+    async def stop(self) -> None:
+        """Takes everything down again: rules, sockets, threads, the arena."""
+        for task in self._tasks:
+            task.cancel()
+        if server := getattr(self, "_server", None):
+            await server.close()
+        while self._undo:
+            with contextlib.suppress(OSError, ControlError):
+                result = self._undo.pop()()
+                if isinstance(result, Awaitable):
+                    await result
+        arena.remove_file(self._plan.name)
+
+    def describe(self) -> str:
+        """Returns one line on what runs."""
+        names = ", ".join(self._interfaces.values())
+        found = self._engine.found
+        after = ""
+        if found:
+            after = (
+                f"; took over {found['services']} services, {found['dests']} servers and "
+                f"{found['conns']} connections"
+            )
+        return f"director {self._plan.name!r} on {names}, pid {os.getpid()}{after}"
+
+    # ---- parts
+
+    def _open_engine(self) -> Engine:
+        plan = self._plan
+        fd = arena.open_file(plan.name)
+        try:
+            sizes = (plan.connections, plan.servers, plan.services)
+            return open_engine(
+                fd,
+                sizes,
+                workers=plan.workers,
+                boot_id=arena.boot_id(),
+                now_ns=time.monotonic_ns(),
+            )
+        finally:
+            os.close(fd)
+
+    def _steering_plan(self) -> steering.SteeringPlan:
+        states = self._tables.services()
+        servers = [(s.service.key, d.server) for s in states for d in s.servers]
+        return steering.plan(
+            [s.service for s in states], servers, lingering=self._tables.lingering()
+        )
+
+    def _steer(self) -> None:
+        self._rules.update(self._steering_plan())
+
+    def _start_workers(self) -> None:
+        fanout = -1
+        if self._plan.workers > 1:
+            fanout = (os.getpid() & 0xFFFF) | FANOUT_HASH << 16
+        host = {}
+        for ifindex in self._interfaces:
+            out, mark, mac = self._giveback.tx(ifindex)
+            host[ifindex] = (socket.if_indextoname(out), mark, mac is not None)
+        pairs = [(name, ifindex) for ifindex, name in self._interfaces.items()]
+        for index in range(self._plan.workers):
+            rings = Rings(pairs, steering.tap_filter(), host, fanout)
+            self._rings.append(rings)
+            thread = threading.Thread(
+                target=self._engine.run, args=(index, rings), name=f"worker-{index}", daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
+
+    def _stop_workers(self) -> None:
+        self._engine.stop()
+        for rings in self._rings:
+            rings.wake()
+        for thread in self._threads:
+            thread.join(timeout=5)
+        for rings in self._rings:
+            rings.close()
+        self._rings, self._threads = [], []
+
+    # ---- what is due from time to time
+
+    def _every(self, seconds: float, work: Callable[[], object]) -> None:
+        self._tasks.append(asyncio.create_task(self._repeat(seconds, work)))
+
+    async def _repeat(self, seconds: float, work: Callable[[], object]) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            due = max(due + seconds, loop.time())
+            await asyncio.sleep(due - loop.time())
+            try:
+                work()
+            except Exception as e:
+                if not self.failed.done():
+                    self.failed.set_result(e)
+                raise
+
+    def _empty_trash(self) -> None:
+        self._engine.trash(time.monotonic_ns())
+        self._steer()
+
+    def _watch(self) -> None:
+        """Looks for interfaces that came, went or were made anew; rings follow them."""
+        if not all(t.is_alive() for t in self._threads):
+            raise ControlError("a worker thread ended")
+        present = interfaces.choose(self._plan.interfaces, must_exist=False)
+        if present == self._interfaces:
+            return
+        gone = {i: n for i, n in self._interfaces.items() if present.get(i) != n}
+        new = {i: n for i, n in present.items() if self._interfaces.get(i) != n}
+        logger.info(
+            "interfaces changed: %s",
+            ", ".join([f"-{n}" for n in gone.values()] + [f"+{n}" for n in new.values()]),
+        )
+        self._stop_workers()
+        for ifindex in gone:
+            self._giveback.remove_interface(ifindex)
+            with contextlib.suppress(ControlError):
+                self._rules.remove_interface(ifindex)
+        for ifindex, name in new.items():
+            self._giveback.add_interface(ifindex, name)
+            self._rules.add_interface(ifindex, name)
+        self._interfaces = present
+        self._engine.restart()
+        self._start_workers()

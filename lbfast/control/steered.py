@@ -1,0 +1,40 @@
+"""A balancer whose edits are followed by the rules that keep its frames from the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lbfast.control.tables import Engine, Tables
+from lbfast.model import RealServer, ServerKey, ServiceKey, VirtualService
+
+
+class SteeredTables(Tables):
+    """Tables that call `steer` after every edit that may change what is taken from the host."""
+
+    def __init__(self, engine: Engine, steer: Callable[[], None]) -> None:
+        super().__init__(engine)
+        self._steer = steer
+
+    def add_service(self, svc: VirtualService) -> None:
+        super().add_service(svc)
+        self._steer()
+
+    def delete_service(self, key: ServiceKey) -> None:
+        super().delete_service(key)
+        self._steer()
+
+    def flush(self) -> None:
+        super().flush()
+        self._steer()
+
+    def add_server(self, key: ServiceKey, server: RealServer) -> None:
+        super().add_server(key, server)
+        self._steer()
+
+    def edit_server(self, key: ServiceKey, server: RealServer) -> None:
+        super().edit_server(key, server)
+        self._steer()
+
+    def delete_server(self, key: ServiceKey, server: ServerKey) -> None:
+        super().delete_server(key, server)
+        self._steer()
