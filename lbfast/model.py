@@ -132,7 +132,7 @@ class Connection:
     protocol: int  # 0 for the template of a fwmark service
     caddr: bytes
     cport: int
-    vaddr: bytes  # of a fwmark template: the mark in the last four bytes
+    vaddr: bytes  # of a fwmark template: the mark in the first four bytes, then 0
     vport: int
     daddr: bytes
     dport: int
