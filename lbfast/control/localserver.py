@@ -2,12 +2,12 @@
 
 Such a reply is never received, it is sent: by the host, from the real server's address and port.
 An eBPF program at the egress of each interface swaps its MAC addresses and lets it arrive on that
-interface, with a mark at which the nftables rules drop it behind the tap.  To the data path it is a
-frame for this host like the reply of any other real server, only that its source address is
+interface, with a mark at which the nftables rules drop it behind the tap.  To the data path it is
+a frame for this host like the reply of any other real server, only that its source address is
 local; the destination's MAC is kept as its source, so that it can go on unchanged (`tx_pass`).
 
-Limits: Ethernet interfaces; not for clients on the director (they use `lo`); IPv6 extension headers
-other than Fragment are not looked into; needs BPF, without which a local server is for DR alone.
+Limits: Ethernet interfaces; not for clients on the director (they use `lo`); no IPv6 extension
+headers but Fragment; needs BPF, without which a local server is for direct routing alone.
 """
 
 from __future__ import annotations

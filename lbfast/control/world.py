@@ -7,7 +7,7 @@ tests another.  Addresses and MACs are `bytes` in network order; an address's le
 from __future__ import annotations
 
 import enum
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol
 
 
 class LinkFlags(enum.IntFlag):
@@ -31,9 +31,9 @@ class RouteType(enum.IntEnum):
 
 
 class Route(NamedTuple):
-    """One route as the data path takes it; the arguments of `World.route_add` in order."""
+    """One route as the data path takes it: the arguments of `World.route_add` in order."""
 
-    table: int
+    table: int  # TABLE_LOCAL …, or FIRST_OTHER_TABLE and up for those that rules name
     dst: bytes
     prefixlen: int
     type: int
@@ -44,30 +44,40 @@ class Route(NamedTuple):
     metric: int
 
 
-class Rule(NamedTuple):
-    """One policy rule that chooses a table by source, destination or incoming interface.
+# The data path numbers its routing tables from 0; the kernel's 255, 254 and 253 come first.
+TABLE_LOCAL, TABLE_MAIN, TABLE_DEFAULT = 0, 1, 2
+FIRST_OTHER_TABLE, TABLES = 3, 16
+MAX_RULES = 64
 
-    Rules are tried in list order; the first whose table has a route other than `throw` decides.
-    `type` other than UNICAST (blackhole, unreachable, prohibit) decides without a table.
-    """
+
+class Rule(NamedTuple):
+    """One policy rule: which table to ask for a packet.  Tried in order until one has a route."""
 
     family: int
-    src: bytes
-    src_prefixlen: int
-    dst: bytes
-    dst_prefixlen: int
-    iif: int  # 0: any; the loopback index: packets of this host itself
     table: int
-    type: int
+    src: bytes  # b"" with length 0: any
+    src_len: int
+    dst: bytes
+    dst_len: int
 
 
 class World(Protocol):
     """The data path's tables of links, addresses, routes and neighbours."""
 
-    def link_set(self, ifindex: int, mac: bytes, mtu: int, flags: int, /) -> None: ...
+    def link_set(
+        self,
+        ifindex: int,
+        mac: bytes,
+        mtu: int,
+        flags: int,
+        vlan_parent: int = 0,
+        vlan_id: int = 0,
+        /,
+    ) -> None: ...
+
     def link_del(self, ifindex: int, /) -> None: ...
     def addr_add(self, ifindex: int, addr: bytes, prefixlen: int, /) -> None: ...
-    def addr_del(self, ifindex: int, addr: bytes, prefixlen: int, /) -> None: ...
+    def addr_del(self, ifindex: int, addr: bytes, /) -> None: ...
 
     def route_add(
         self,
@@ -82,22 +92,28 @@ class World(Protocol):
         metric: int,
         /,
     ) -> None:
-        """Adds a route, or replaces the one of the same table, dst, prefixlen and metric."""
+        """Adds a route, or replaces the one that differs in prefsrc and mtu alone."""
 
-    def route_del(self, table: int, dst: bytes, prefixlen: int, metric: int, /) -> None: ...
-    def routes_replace(self, routes: list[Route], /) -> None: ...
+    def route_del(
+        self,
+        table: int,
+        dst: bytes,
+        prefixlen: int,
+        type: int,
+        oif: int,
+        gateway: bytes,
+        metric: int,
+        /,
+    ) -> object: ...
+
+    def rules_replace(self, rules: list[Rule], /) -> None:
+        """Sets the policy rules, in order; local, main, default before that."""
+
     def neigh_set(self, ifindex: int, addr: bytes, mac: bytes, /) -> None: ...
     def neigh_del(self, ifindex: int, addr: bytes, /) -> None: ...
 
     def requests(self) -> list[tuple[str, int, bytes]]:
         """Returns and forgets what the data path wants: ("neigh" or "used", ifindex, addr)."""
 
-    def request_fd(self) -> int:
-        """Returns an eventfd that is readable while `requests` has something."""
-
-
-@runtime_checkable
-class PolicyWorld(Protocol):
-    """A world that also takes policy rules; one that does not looks in local, main, default."""
-
-    def rules_replace(self, rules: list[Rule], /) -> None: ...
+    def set_request_fd(self, fd: int, /) -> None:
+        """Names the eventfd to write to when `requests` has something; -1: none."""
