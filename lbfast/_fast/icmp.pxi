@@ -1,5 +1,8 @@
 """ICMP errors about our connections, in both directions (spec 2.7, 2.8, 3.7)."""
 
+cdef enum:
+    MIN_PMTU = 552                # as the kernel's route/min_pmtu: nobody can make us cut smaller
+
 ctypedef struct inner_t:          # the packet that an ICMP error quotes
     uint8_t *l3
     uint8_t *l4
@@ -238,7 +241,9 @@ cdef verdict_t icmp_tunnel_mtu(
     cdef addr_t daddr = conn_daddr(e, i)
     cdef uint32_t told = nexthop_for(w, NULL, &daddr, False).mtu
     cdef bint known = d.pmtu and <int32_t>(d.pmtu_until - w.now) > 0
-    if mtu >= 68 and (not known or mtu < d.pmtu):
+    if mtu < MIN_PMTU:
+        mtu = MIN_PMTU
+    if not known or mtu < d.pmtu:
         d.pmtu = mtu
         d.pmtu_until = w.now + 600 * TICKS_PER_S
     if known and d.pmtu < told:
