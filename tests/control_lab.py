@@ -17,10 +17,16 @@ PATIENCE_S = 20.0
 class ControlLab:
     """Serves `balancer` on `path` while the context lasts."""
 
-    def __init__(self, path: Path, balancer: FakeBalancer, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        balancer: FakeBalancer,
+        limits: Limits | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
         self.path = path
         self.balancer = balancer
-        self.loop = asyncio.new_event_loop()
+        self.loop = loop or asyncio.new_event_loop()
         self.server = ControlServer(balancer, path, limits)
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
 

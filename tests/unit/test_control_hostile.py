@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 import struct
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,10 +36,12 @@ from tests.fake_balancer import FakeBalancer
 KEY = ServiceKey(AF_INET, 6, b"\x0a\x09\0\1", 80)
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[ControlLab]:
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ControlLab]:
     limits = Limits(clients=4, request_s=0.2, answer_s=0.5)
-    with ControlLab(tmp_path / "control.sock", FakeBalancer(), limits) as lab:
+    with ControlLab(
+        tmp_path / "control.sock", FakeBalancer(), limits, loop=request.param()
+    ) as lab:
         yield lab
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import io
 import threading
@@ -11,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from lbfast.cli import ipvsadm
 from lbfast.control.client import Client, connect
@@ -50,9 +52,9 @@ SERVER = RealServer(
 )
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[ControlLab]:
-    with ControlLab(tmp_path / "control.sock", FakeBalancer()) as lab:
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ControlLab]:
+    with ControlLab(tmp_path / "control.sock", FakeBalancer(), loop=request.param()) as lab:
         yield lab
 
 

@@ -6,8 +6,11 @@ import errno
 import io
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lbfast.cli import ipvsadm
+from lbfast.cli.words import OPTIONS
 from lbfast.control.api import Balancer
 from lbfast.errors import ControlError, KernelError
 from tests.fake_balancer import FakeBalancer
@@ -164,6 +167,24 @@ def test_set_says_nothing_and_keeps_what_is_zero() -> None:
     face = Face()
     assert face("--set 1800 0 7") == Result(0, "", "")
     assert face("-L --timeout").output == "Timeout (tcp tcpfin udp): 1800 120 7\n"
+
+
+WORDS = st.one_of(
+    st.sampled_from([f"--{option.long}" for option in OPTIONS]),
+    st.sampled_from([f"-{option.short}" for option in OPTIONS if option.short]),
+    st.sampled_from(["10.9.0.1:80", "[fd00::1]:80", "fd00::1", "rr", "5", "gue", "master", "--"]),
+    st.text(max_size=8),
+)
+
+
+@given(st.lists(WORDS, max_size=8), st.text(max_size=60))
+@settings(max_examples=300)
+def test_any_words_end_with_a_known_status(words: list[str], stdin: str) -> None:
+    face = Face()
+    face.all("-A -t 10.9.0.1:80\n-a -t 10.9.0.1:80 -r 10.2.0.1")
+    result = face(words, stdin)
+    assert result.status in (0, 1, 2, 255)
+    assert bool(result.error) or result.status == 0
 
 
 def test_balancer_is_closed_after_each_run() -> None:
