@@ -11,11 +11,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import lbfast
 from lbfast.errors import ControlError
 from lbfast.realservers.decap import KINDS
 from lbfast.realservers.host import IFF_UP, Netlink
 from lbfast.realservers.notes import NotesFile, Tunnel
+from lbfast.selfcall import environment
 
 # kind: (module, the device that takes packets of no tunnel of its own)
 KERNEL = {
@@ -58,7 +58,7 @@ def start(tunnel: Tunnel, notes: NotesFile) -> int:
             stdout=subprocess.PIPE,
             stderr=log,
             cwd="/",
-            env={**os.environ, "PYTHONPATH": _python_path()},
+            env=environment(),
             start_new_session=True,
         )
     assert process.stdout is not None
@@ -111,9 +111,3 @@ def _started(pid: int) -> str:
         return ""
     fields = text.rpartition(")")[2].split()
     return "" if fields[0] == "Z" else fields[19]
-
-
-def _python_path() -> str:
-    """Return where our process, started from /, finds this very package first."""
-    package = str(Path(lbfast.__file__).parents[1])
-    return os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))

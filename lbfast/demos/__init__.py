@@ -1,0 +1,1 @@
+"""What `lbfast demo` is made of: the scene, the traffic through it, the picture of it."""
