@@ -142,10 +142,11 @@ class AddressTable:
         if address not in self.addresses:
             return False
         self.addresses.remove(address)
-        ifindex, raw, _ = address
+        self._world.addr_del(*address)
         # The same address with another prefix length is one to the world.
-        if not any(a[:2] == (ifindex, raw) for a in self.addresses):
-            self._world.addr_del(ifindex, raw)
+        for other in self.addresses:
+            if other[:2] == address[:2]:
+                self._world.addr_add(*other)
         return True
 
     def keep_only(self, seen: set[Address]) -> None:

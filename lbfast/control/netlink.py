@@ -61,7 +61,7 @@ class Watcher:
         self._world = world
         self._events = rtnl.open_socket(_GROUPS, blocking=False)
         self._asks = rtnl.open_socket(blocking=False)
-        self._wanted_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._wanted_fd = world.request_fd()
         self._task: asyncio.Task[None] | None = None
         self._routes_stale = False
         self._on_link = on_link or (lambda ifindex, link: None)
@@ -78,10 +78,9 @@ class Watcher:
         self._resync()
         loop.add_reader(self._asks.fileno(), self._drain_answers)
         loop.add_reader(self._wanted_fd, self.serve_requests)
-        self._world.set_request_fd(self._wanted_fd)
         self._task = loop.create_task(self._follow(), name="netlink")
 
-    async def stop(self) -> None:
+    async def close(self) -> None:
         """Stops following; the world keeps what it has."""
         if self._task:
             loop = asyncio.get_running_loop()
@@ -91,13 +90,6 @@ class Watcher:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
-        self.close()
-
-    def close(self) -> None:
-        if self._wanted_fd >= 0:
-            self._world.set_request_fd(-1)
-            os.close(self._wanted_fd)
-            self._wanted_fd = -1
         self._events.close()
         self._asks.close()
 

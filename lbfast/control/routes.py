@@ -15,29 +15,16 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from lbfast.control.world import (
-    FIRST_OTHER_TABLE,
-    MAX_RULES,
-    TABLE_DEFAULT,
-    TABLE_LOCAL,
-    TABLE_MAIN,
-    TABLES,
-    Route,
-    RouteType,
-    Rule,
-    World,
-)
+from lbfast.control.world import Route, RouteType, Rule, World
 
 _CLONED = 0x200
 _ENCAP_TYPES_NONE = (None, 0)
 _DUMPED_TYPES = frozenset(RouteType) - {RouteType.MULTICAST}
 
-# The kernel's table numbers and the data path's; others get a place when a rule names them.
-_FIXED_TABLES = {255: TABLE_LOCAL, 254: TABLE_MAIN, 253: TABLE_DEFAULT}
+_ALWAYS = {255, 254, 253}  # local, main, default
 
-# Above the kernel's 32 bits: tables of our own with nothing but "blackhole default" and its like,
-# for rules that refuse.
-DECIDING_TABLE = 1 << 32
+# The data path's limits.
+TABLES, MAX_RULES = 16, 64
 
 
 class Key(NamedTuple):
@@ -112,7 +99,8 @@ class RouteTable:
         self._link_up = link_up
         self._hops: dict[Key, list[Hop]] = {}
         self._shown: dict[Key, Route] = {}
-        self._tables = dict(_FIXED_TABLES)
+        self._tables = set(_ALWAYS)
+        self._quiet = False
         self._multipath: set[Key] = set()
 
     def put(self, key: Key, hops: list[Hop], *, replace: bool) -> None:
@@ -126,16 +114,19 @@ class RouteTable:
         self._set(key, [hop for hop in self._hops.get(key, []) if hop[:3] not in gone])
 
     def replace_all(self, routes: Iterable[tuple[Key, list[Hop]]]) -> None:
-        """Makes the table what a dump says, by the differences alone."""
+        """Makes the table what a dump says: by the differences, the first time as a whole."""
         new: defaultdict[Key, list[Hop]] = defaultdict(list)
         for key, hops in routes:
             new[key] += [hop for hop in hops if hop not in new[key]]
+        self._quiet = not self._shown
         for key in self._hops.keys() - new.keys():
-            if key.table < DECIDING_TABLE:
-                self._set(key, [])
+            self._set(key, [])
         for key, hops in new.items():
             if self._hops.get(key) != hops:
                 self._set(key, hops)
+        if self._quiet:
+            self._quiet = False
+            self._world.routes_replace(self.routes())
 
     def links_changed(self) -> None:
         """Chooses again among several next hops."""
@@ -143,31 +134,17 @@ class RouteTable:
             self._show(key)
 
     def use_tables(self, numbers: Iterable[int]) -> list[int]:
-        """Gives the tables that rules name a place; returns those for which there was none."""
-        wanted = list(dict.fromkeys(n for n in numbers if n not in _FIXED_TABLES))
-        kept = {n: i for n, i in self._tables.items() if n in wanted}
-        free = [i for i in range(FIRST_OTHER_TABLE, TABLES) if i not in kept.values()]
-        refused = []
-        for number in wanted:
-            if number in kept:
-                continue
-            if free:
-                kept[number] = free.pop(0)
-            else:
-                refused.append(number)
-        changed = kept.keys() ^ (self._tables.keys() - _FIXED_TABLES.keys())
-        hidden = [k for k in self._hops if k.table in changed and k.table not in kept]
-        for key in hidden:
-            self._withdraw(key)
-        self._tables = {**_FIXED_TABLES, **kept}
-        for key in self._hops:
-            if key.table in changed and key.table in kept:
+        """Makes the tables that rules name the world's too; returns those beyond its limit."""
+        wanted = [n for n in dict.fromkeys(numbers) if n not in _ALWAYS]
+        tables = _ALWAYS | set(wanted[: TABLES - len(_ALWAYS)])
+        changed = tables ^ self._tables
+        self._tables = tables
+        for key in [k for k in self._hops if k.table in changed]:
+            if key.table in tables:
                 self._show(key)
-        return refused
-
-    def place(self, table: int) -> int | None:
-        """Returns the data path's number of one of the kernel's tables."""
-        return self._tables.get(table)
+            else:
+                self._withdraw(key)
+        return wanted[TABLES - len(_ALWAYS) :]
 
     def routes(self) -> list[Route]:
         """Returns what the world has been told."""
@@ -187,36 +164,28 @@ class RouteTable:
         self._show(key)
 
     def _show(self, key: Key) -> None:
-        """Tells the world the chosen next hop; the new one before the old one goes."""
-        place = self._tables.get(key.table)
-        if place is None:
+        """Tells the world the chosen next hop, in the place of the one before."""
+        if key.table not in self._tables:
             return
         hops = self._hops[key]
         hop = hops[0]
         if len(hops) > 1:
             hop = next((h for h in hops if h.oif == 0 or self._link_up(h.oif)), hop)
-        route = Route(place, key.dst, key.prefixlen, *hop, key.metric)
-        old = self._shown.get(key)
-        if route == old:
-            return
-        self._world.route_add(*route)
-        self._shown[key] = route
-        if old and _identity(old) != _identity(route):
-            self._world.route_del(*_identity(old))
+        route = Route(key.table, key.dst, key.prefixlen, *hop, key.metric)
+        if route != self._shown.get(key):
+            self._shown[key] = route
+            if not self._quiet:
+                self._world.route_add(*route)
 
     def _withdraw(self, key: Key) -> None:
-        if route := self._shown.pop(key, None):
-            self._world.route_del(*_identity(route))
-
-
-def _identity(r: Route) -> tuple[int, bytes, int, int, int, bytes, int]:
-    """Returns what tells one of the world's routes from another: arguments of route_del."""
-    return r.table, r.dst, r.prefixlen, r.type, r.oif, r.gateway, r.metric
+        if self._shown.pop(key, None) and not self._quiet:
+            self._world.route_del(*key)
 
 
 # ---------------------------------------------------------------- policy rules
 
 _INVERT = 0x2
+_LOOPBACK = 1  # the index of lo, in every network namespace
 _TO_TABLE = 1
 _DECIDING = {6: RouteType.BLACKHOLE, 7: RouteType.UNREACHABLE, 8: RouteType.PROHIBIT}
 _OTHER_SELECTORS = (
@@ -241,13 +210,10 @@ class RuleTable:
         for msg in sorted(msgs, key=lambda m: int(m.get_attr("FRA_PRIORITY") or 0)):
             if rule := self._rule(msg):
                 found.append(rule)
-        refused = self._routes.use_tables(rule.table for rule in found)
+        named = (rule.table for rule in found if rule.type == RouteType.UNICAST)
+        refused = self._routes.use_tables(named)
         self.left_out += [f"table {n}: more than {TABLES} routing tables" for n in refused]
-        rules = [
-            rule._replace(table=place)
-            for rule in found
-            if (place := self._routes.place(rule.table)) is not None
-        ]
+        rules = [rule for rule in found if rule.table not in refused]
         if len(rules) > MAX_RULES:
             self.left_out.append(f"{len(rules) - MAX_RULES} policy rules beyond {MAX_RULES}")
         if rules[:MAX_RULES] != self._told:
@@ -266,16 +232,13 @@ class RuleTable:
         if msg["flags"] & _INVERT or suppress not in (None, 0xFFFFFFFF) or msg["tos"]:
             self.left_out.append(f"rule {priority}: only from, to and iif are followed")
             return None
-        if action in _DECIDING:
-            table = DECIDING_TABLE + action
-            any_dst = bytes(4 if family == socket.AF_INET else 16)
-            hop = Hop(int(_DECIDING[action]), 0, b"", b"", 0)
-            self._routes.put(Key(table, any_dst, 0, 0), [hop], replace=True)
-        elif action == _TO_TABLE:
-            table = msg.get_attr("FRA_TABLE") or msg["table"]
-        else:
+        kind = _DECIDING.get(action, RouteType.UNICAST)
+        if action != _TO_TABLE and action not in _DECIDING:
             self.left_out.append(f"rule {priority}: only tables and refusals are followed")
             return None
+        table = msg.get_attr("FRA_TABLE") or msg["table"]
         src = _address(family, msg.get_attr("FRA_SRC"))
         dst = _address(family, msg.get_attr("FRA_DST"))
-        return Rule(family, table, src, msg["src_len"], dst, msg["dst_len"])
+        from_here = _LOOPBACK if iif else 0
+        lengths = msg["src_len"], msg["dst_len"]
+        return Rule(family, src, lengths[0], dst, lengths[1], from_here, table, int(kind))

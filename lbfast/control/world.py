@@ -31,9 +31,9 @@ class RouteType(enum.IntEnum):
 
 
 class Route(NamedTuple):
-    """One route as the data path takes it: the arguments of `World.route_add` in order."""
+    """One route as the data path takes it; the arguments of `World.route_add` in order."""
 
-    table: int  # TABLE_LOCAL …, or FIRST_OTHER_TABLE and up for those that rules name
+    table: int  # the kernel's number: 255 local, 254 main, 253 default
     dst: bytes
     prefixlen: int
     type: int
@@ -44,21 +44,21 @@ class Route(NamedTuple):
     metric: int
 
 
-# The data path numbers its routing tables from 0; the kernel's 255, 254 and 253 come first.
-TABLE_LOCAL, TABLE_MAIN, TABLE_DEFAULT = 0, 1, 2
-FIRST_OTHER_TABLE, TABLES = 3, 16
-MAX_RULES = 64
-
-
 class Rule(NamedTuple):
-    """One policy rule: which table to ask for a packet.  Tried in order until one has a route."""
+    """One policy rule that chooses a table by source, destination or incoming interface.
+
+    Rules are tried in list order; the first whose table has a route other than `throw` decides.
+    `type` other than UNICAST (blackhole, unreachable, prohibit) decides without a table.
+    """
 
     family: int
-    table: int
-    src: bytes  # b"" with length 0: any
-    src_len: int
+    src: bytes
+    src_prefixlen: int
     dst: bytes
-    dst_len: int
+    dst_prefixlen: int
+    iif: int  # 0: any; the loopback index: packets of this host itself
+    table: int
+    type: int
 
 
 class World(Protocol):
@@ -77,7 +77,7 @@ class World(Protocol):
 
     def link_del(self, ifindex: int, /) -> None: ...
     def addr_add(self, ifindex: int, addr: bytes, prefixlen: int, /) -> None: ...
-    def addr_del(self, ifindex: int, addr: bytes, /) -> None: ...
+    def addr_del(self, ifindex: int, addr: bytes, prefixlen: int, /) -> None: ...
 
     def route_add(
         self,
@@ -92,22 +92,13 @@ class World(Protocol):
         metric: int,
         /,
     ) -> None:
-        """Adds a route, or replaces the one that differs in prefsrc and mtu alone."""
+        """Adds a route, or replaces the one of the same table, dst, prefixlen and metric."""
 
-    def route_del(
-        self,
-        table: int,
-        dst: bytes,
-        prefixlen: int,
-        type: int,
-        oif: int,
-        gateway: bytes,
-        metric: int,
-        /,
-    ) -> object: ...
+    def route_del(self, table: int, dst: bytes, prefixlen: int, metric: int, /) -> object: ...
+    def routes_replace(self, routes: list[Route], /) -> None: ...
 
     def rules_replace(self, rules: list[Rule], /) -> None:
-        """Sets the policy rules, in order; local, main, default before that."""
+        """Sets the policy rules, in order; before that they are local, main, default."""
 
     def neigh_set(self, ifindex: int, addr: bytes, mac: bytes, /) -> None: ...
     def neigh_del(self, ifindex: int, addr: bytes, /) -> None: ...
@@ -115,5 +106,5 @@ class World(Protocol):
     def requests(self) -> list[tuple[str, int, bytes]]:
         """Returns and forgets what the data path wants: ("neigh" or "used", ifindex, addr)."""
 
-    def set_request_fd(self, fd: int, /) -> None:
-        """Names the eventfd to write to when `requests` has something; -1: none."""
+    def request_fd(self) -> int:
+        """Returns an eventfd that is readable while `requests` has something."""
