@@ -48,7 +48,7 @@ _HOUSEKEEPING_S = 30.0
 _log = logging.getLogger(__name__)
 
 
-class Watcher:
+class Follower:
     """Keeps a `World` in step with the network namespace of the process that makes it.
 
     `on_link` is called with (ifindex, Link) for every change of a link and (ifindex, None) when
@@ -268,3 +268,6 @@ def _decoded(sock: socket.socket, get: int) -> Iterator[Any]:
         for kind, _, at, _ in rtnl.messages(data):
             if kind == new:
                 yield _decode(new, data, at)
+
+
+Watcher = Follower
