@@ -12,6 +12,7 @@ from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 from lbfast._fast.addr cimport *
 from lbfast._fast.conn cimport *
 from lbfast._fast.csum cimport *
+from lbfast._fast.ftptext cimport *
 from lbfast._fast.lock cimport *
 from lbfast._fast.map cimport *
 from lbfast._fast.parse cimport *
@@ -58,6 +59,9 @@ include "_fast/frag.pxi"
 include "_fast/fragout.pxi"
 include "_fast/segment.pxi"
 include "_fast/nat.pxi"
+include "_fast/expect.pxi"
+include "_fast/seqadj.pxi"
+include "_fast/ftp.pxi"
 include "_fast/icmperr.pxi"
 include "_fast/options.pxi"
 include "_fast/xmit.pxi"

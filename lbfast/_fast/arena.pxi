@@ -19,7 +19,7 @@ cdef uint64_t ARENA_MAGIC = 0x6C62666173743031          # "lbfast01"
 cdef uint64_t arena_size(uint32_t conns, uint32_t dests, uint32_t svcs) noexcept nogil:
     """Bytes that a region of that many records takes."""
     return (
-        4096 + <uint64_t>conns * (sizeof(conn_t) + sizeof(conn6_t))
+        4096 + <uint64_t>conns * (sizeof(conn_t) + sizeof(conn6_t) + sizeof(conn_ext_t))
         + <uint64_t>dests * sizeof(dest_t) + <uint64_t>svcs * sizeof(svc_t)
         + MAX_WORKERS * (<uint64_t>dests + svcs + 1) * sizeof(counts_t)
     )
@@ -34,6 +34,8 @@ cdef void arena_map(engine_t *e, void *region) noexcept nogil:
     at += <uint64_t>e.max_conns * sizeof(conn_t)
     e.conns6 = <conn6_t *>at
     at += <uint64_t>e.max_conns * sizeof(conn6_t)
+    e.exts = <conn_ext_t *>at
+    at += <uint64_t>e.max_conns * sizeof(conn_ext_t)
     e.dests = <dest_t *>at
     at += <uint64_t>e.max_dests * sizeof(dest_t)
     e.svcs = <svc_t *>at
@@ -75,6 +77,7 @@ cdef void settings_default(settings_t *s) noexcept nogil:
     s.tcp_timeout_s = 900
     s.tcpfin_timeout_s = 120
     s.udp_timeout_s = 300
+    s.ftp_helper = 1
 
 
 # ---------------------------------------------------------------- what is derived
@@ -284,8 +287,8 @@ cdef bint attach_conn(engine_t *e, uint32_t i) noexcept nogil:
         else:
             d.activeconns += 1
     c.n_control = 0
-    if c.flags & CONN_NO_CPORT:
-        e.no_cport += 1
+    if c.flags & CONN_EXPECTED:
+        e.nexpected += 1
     if <int32_t>(c.expires - w.now) < 0:
         c.expires = w.now
     w.nconns += 1

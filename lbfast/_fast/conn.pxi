@@ -33,8 +33,8 @@ cdef inline addr_t conn_addr(uint32_t is_v6, const addr_t *wide, be32 narrow) no
 # ---------------------------------------------------------------- timers
 
 cdef inline wheel_t *wheel_of(engine_t *e, worker_t *w, const conn_t *c) noexcept nogil:
-    """The worker's own timer lists, or for a template those under the lock."""
-    if LB_UNLIKELY(c.flags & CONN_TEMPLATE):
+    """The worker's own timer lists, or for a shared entry those under the lock."""
+    if LB_UNLIKELY(c.flags & CONN_SHARED):
         return &e.workers[e.nworkers].wheel
     return &w.wheel
 
@@ -129,7 +129,7 @@ cdef inline uint32_t *conn_bucket(engine_t *e, uint32_t i) noexcept nogil:
     """Return the head of the chain that the entry belongs to."""
     cdef conn_t *c = &e.conns[i]
     cdef uint32_t h = conn_hash(e.seed, c.caddr, c.cport, c.protocol)
-    if LB_UNLIKELY(c.flags & CONN_TEMPLATE):
+    if LB_UNLIKELY(c.flags & CONN_SHARED):
         return &e.templates[h & e.template_mask]
     return &e.buckets[h & e.bucket_mask]
 
@@ -177,6 +177,13 @@ cdef void conn_free(worker_t *w, uint32_t i) noexcept nogil:
     w.nconns -= 1
 
 
+cdef conn_ext_t *ext_take(engine_t *e, uint32_t i) noexcept nogil:
+    """Give a connection an empty extension: the record beside it."""
+    memset(&e.exts[i], 0, sizeof(conn_ext_t))
+    e.conns[i].ext = i
+    return &e.exts[i]
+
+
 ctypedef struct tuple_t:          # the addresses of a connection to be
     addr_t caddr
     addr_t vaddr
@@ -210,7 +217,10 @@ cdef uint32_t conn_new(
     c.vport = t.vport
     c.dport = t.dport
     c.protocol = t.protocol
+    flags = ftp_flags(e, t, flags)
     c.dest = c.control = c.ext = NO_INDEX
+    if flags & CONN_FTP:
+        ext_take(e, i)
     c.timeout = 3 * TICKS_PER_S
     c.expires = w.now + c.timeout
     if t.is_v6 or t.d6:
@@ -219,8 +229,8 @@ cdef uint32_t conn_new(
         e.conns6[i].daddr = t.daddr
         flags |= (CONN_V6 if t.is_v6 else 0) | (CONN_D6 if t.d6 else 0)
     c.flags = flags | CONN_INACTIVE
-    if flags & CONN_NO_CPORT:
-        e.no_cport += 1
+    if flags & CONN_EXPECTED:
+        e.nexpected += 1
     if dest != NO_INDEX:
         dest_bind(e, i, dest)
     if not flags & CONN_ONE_PACKET:
@@ -245,8 +255,8 @@ cdef void conn_forget(worker_t *w, uint32_t i) noexcept nogil:
     """The part of conn_remove after the table: counts, control link, record."""
     cdef engine_t *e = <engine_t *>w.engine
     cdef conn_t *c = &e.conns[i]
-    if c.flags & CONN_NO_CPORT:
-        e.no_cport -= 1
+    if c.flags & CONN_EXPECTED:
+        e.nexpected -= 1
     if c.dest != NO_INDEX:
         dest_unbind(e, i)
     if c.control != NO_INDEX:

@@ -91,7 +91,7 @@ SETTINGS = (
     "snat_reroute", "cache_bypass", "expire_nodest_conn", "expire_quiescent_template",
     "sloppy_tcp", "sloppy_sctp", "conn_reuse_mode", "nat_icmp_send", "pmtu_disc",
     "schedule_icmp", "ignore_tunneled", "backup_only", "run_estimation", "lblc_expiration",
-    "lblcr_expiration", "tcp_timeout_s", "tcpfin_timeout_s", "udp_timeout_s",
+    "lblcr_expiration", "tcp_timeout_s", "tcpfin_timeout_s", "udp_timeout_s", "ftp_helper",
 )
 
 

@@ -177,6 +177,8 @@ cdef verdict_t request_stage(worker_t *w, pkt_t *p) noexcept nogil:
     cdef uint32_t i
     cdef verdict_t v
     i = conn_find_in(e, p.hash, p.is_v6, p.protocol, &p.saddr, p.sport, &p.daddr, p.dport)
+    if i == NO_INDEX and LB_UNLIKELY(e.nexpected):
+        i = expected_take(w, p, False)
     if LB_LIKELY(i != NO_INDEX):
         if LB_UNLIKELY(starts_connection(p)) and conn_is_old(w, p, i):
             conn_expire_now(w, i)
@@ -408,6 +410,8 @@ cdef verdict_t reply_stage(worker_t *w, pkt_t *p) noexcept nogil:
     cdef uint32_t i
     cdef verdict_t v
     i = conn_find_out(e, p.hash, p.is_v6, p.protocol, &p.saddr, p.sport, &p.daddr, p.dport)
+    if i == NO_INDEX and LB_UNLIKELY(e.nexpected):
+        i = expected_take(w, p, True)
     if LB_UNLIKELY(i == NO_INDEX):
         return reply_orphan(w, p)
     if LB_UNLIKELY(ttl_of(p) <= 1):
@@ -427,7 +431,9 @@ cdef inline void account_reply(worker_t *w, const pkt_t *p, uint32_t i) noexcept
 cdef verdict_t reply_orphan(worker_t *w, pkt_t *p) noexcept nogil:
     """No connection: the host's, unless real servers are to be told (spec 2.4 step 6)."""
     cdef engine_t *e = <engine_t *>w.engine
-    if e.settings.nat_icmp_send and not (
+    if e.settings.nat_icmp_send and is_real_server(
+        e, p.protocol, &p.saddr, p.sport, p.is_v6
+    ) and not (
         p.protocol == IPPROTO_TCP_ and p.tcp_flags & TCP_RST
         or p.protocol == IPPROTO_SCTP_ and sctp_chunk(p) == SCTP_ABORT
     ):

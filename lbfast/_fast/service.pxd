@@ -78,13 +78,22 @@ cdef inline bint is_masq_addr(const engine_t *e, const addr_t *addr, bint is_v6)
     return map_get(&e.steer, addr, 0, KIND_MASQ_ADDR | <uint32_t>is_v6) != NO_INDEX
 
 
+cdef inline bint is_real_server(
+    const engine_t *e, uint32_t protocol, const addr_t *addr, be16 port, bint is_v6
+) noexcept nogil:
+    """Whether a NAT server has that port as its own."""
+    return (
+        map_get(&e.steer, addr, proto_port(protocol, port), KIND_MASQ | <uint32_t>is_v6)
+        != NO_INDEX
+    )
+
+
 cdef inline bint is_masq_server(
     const engine_t *e, uint32_t protocol, const addr_t *addr, be16 port, bint is_v6
 ) noexcept nogil:
     """Whether a packet from there may be a NAT server's reply."""
     return (
-        map_get(&e.steer, addr, proto_port(protocol, port), KIND_MASQ | <uint32_t>is_v6)
-        != NO_INDEX
+        is_real_server(e, protocol, addr, port, is_v6)
         or map_get(&e.steer, addr, proto_port(protocol, 0), KIND_MASQ_ANY | <uint32_t>is_v6)
         != NO_INDEX
     )

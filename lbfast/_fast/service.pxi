@@ -90,9 +90,12 @@ cdef void steer_ports(
 ) noexcept nogil:
     if d.vfwmark == 0 and d.vprotocol != protocol:
         return
-    if d.port and d.vport and d.vfwmark == 0:
+    if d.port:
         steer_count(e, &d.addr, proto_port(protocol, d.port), KIND_MASQ | v6, change)
-    else:
+    if (
+        d.port == 0 or d.vport == 0
+        or (protocol == IPPROTO_TCP_ and d.vport == LB_SWAP16(FTP_PORT))      # data connections
+    ):
         steer_count(e, &d.addr, proto_port(protocol, 0), KIND_MASQ_ANY | v6, change)
 
 

@@ -95,6 +95,9 @@ cdef enum:
     CONN_D6 = 0x200000         # destination address is IPv6
     CONN_FWMARK = 0x400000     # belongs to a fwmark service
     CONN_ASSURED = 0x800000    # template whose connections were established
+    CONN_FTP = 0x1000000       # FTP control connection that the helper follows
+    CONN_EXPECTED = 0x2000000  # announced, no packet seen yet: expect.pxi
+    CONN_SHARED = 0x2001000    # TEMPLATE, EXPECTED: in tables of all workers, under the lock
 
 ctypedef enum method_t:
     MASQ = 0
@@ -231,6 +234,16 @@ ctypedef struct conn6_t:       # beside the conn_t of the same index, when CONN_
     addr_t vaddr
     addr_t daddr
     uint32_t pad[4]
+
+ctypedef struct conn_ext_t:    # what few connections have; conn_t.ext is its index
+    uint32_t ftp_asked         # (w) control connection: FTP_PASV, FTP_EPSV, or neither
+    uint32_t seq_adjusts       # (w) replies were made longer or shorter
+    uint32_t seq_at            # (w) sequence number behind which `seq_after` holds
+    int32_t seq_before         # (w) bytes by which replies are longer, up to there
+    int32_t seq_after          # (w) and from there on
+    uint32_t pe_len
+    uint8_t pe_data[256]       # template: what the persistence engine found
+    uint32_t pad[2]
 
 # ---------------------------------------------------------------- of the process
 
@@ -479,6 +492,7 @@ ctypedef struct settings_t:    # (c) sysctls net.ipv4.vs.*, host order
     int32_t tcp_timeout_s      # ipvsadm --set
     int32_t tcpfin_timeout_s
     int32_t udp_timeout_s
+    int32_t ftp_helper         # FTP control connections of NAT services are followed
 
 ctypedef struct mark_t:        # a rule that gives packets their fwmark; a later match overrides
     uint32_t mark
@@ -517,6 +531,7 @@ ctypedef struct engine_t:
     # records
     conn_t *conns
     conn6_t *conns6
+    conn_ext_t *exts
     dest_t *dests
     svc_t *svcs
     counts_t *dest_counts      # [worker][dest]
@@ -530,9 +545,9 @@ ctypedef struct engine_t:
     uint64_t seed
     uint32_t *buckets          # heads; bucket b belongs to worker b % nworkers
     uint32_t bucket_mask
-    uint32_t *templates        # (l) heads of the chains of templates
+    uint32_t *templates        # (l) heads of the chains of templates and expected entries
     uint32_t template_mask
-    uint32_t no_cport          # connections with CONN_NO_CPORT
+    uint32_t nexpected         # (l) connections with CONN_EXPECTED
     map_t services             # (protocol, address, port) and fwmark -> svc
     map_t steer                # VIPs and NAT servers: what is taken from the host
     uint32_t has_masq[2]       # [is_v6] number of NAT servers

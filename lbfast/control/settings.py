@@ -51,4 +51,5 @@ SETTINGS = {
     "run_estimation": _BOOL,
     "lblc_expiration": Setting(),
     "lblcr_expiration": Setting(),
+    "ftp_helper": _BOOL,  # not the kernel's: there it is the module ip_vs_ftp
 }

@@ -140,11 +140,13 @@ def _family(
 def _sources(key: ServiceKey, server: RealServer) -> list[tuple[int, bytes, int]]:
     """Returns where replies of a NAT server come from; port 0 stands for any.
 
-    Only an address service with a port, and a server with one, fix the port (spec/ipvs.md 1.4).
+    Only an address service with a port, and a server with one, fix the port (spec/ipvs.md 1.4),
+    but not for FTP: data connections have ports of their own.
     """
     if key.fwmark:
         return [(protocol, server.key.addr, 0) for protocol in _BALANCED]
-    port = server.key.port if key.port else 0
+    ftp = key.protocol == TCP and key.port == _FTP
+    port = server.key.port if key.port and not ftp else 0
     return [(key.protocol, server.key.addr, port)]
 
 
