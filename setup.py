@@ -49,7 +49,7 @@ def extensions(name):
         compiler_directives=DIRECTIVES | variant.get("directives", {}),
         emit_linenums=variant.get("emit_linenums", False),
         annotate=False,  # spelled out: a stale .html switches it back on
-        force=True,  # tools/build.sh knows when; time stamps mislead when a source changes meanwhile
+        force=True,  # tools/build.sh knows when; time stamps mislead under concurrent edits
         build_dir=f"build/{name}/c",
     )
 

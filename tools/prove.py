@@ -1,0 +1,85 @@
+"""Measures the claims of the project: one JSON line each, exit 1 unless all hold.
+
+A claim script is bench/prove_*.py with `CLAIMS`, a mapping from a claim's name to a function that
+measures it and yields {"claim", "value", "unit", "bound", "peer", "ok"}, once or for each variant.
+Without an argument all are measured, else the one that is named.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+FIELDS = ("claim", "value", "unit", "bound", "peer", "ok")
+Result = dict[str, Any]
+Claim = Callable[[], Iterable[Result]]
+
+
+class ProveError(Exception):
+    """An unknown claim, or two of one name."""
+
+
+def load(folder: Path) -> dict[str, Claim]:
+    """Return every claim of the scripts in `folder`, by name."""
+    claims: dict[str, Claim] = {}
+    for path in sorted(folder.glob("prove_*.py")):
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[path.stem] = module  # dataclasses look themselves up there
+        spec.loader.exec_module(module)
+        twice = claims.keys() & module.CLAIMS.keys()
+        if twice:
+            raise ProveError(f"{path.name}: {', '.join(sorted(twice))} defined before")
+        claims |= module.CLAIMS
+    return claims
+
+
+def measure(name: str, claim: Claim) -> Iterator[Result]:
+    """Yield the claim's results, checked for their fields; a failure is a result that is not ok."""
+    empty: Result = dict.fromkeys(FIELDS) | {"claim": name, "ok": False}
+    count = 0
+    try:
+        for result in claim():
+            count += 1
+            missing = [field for field in FIELDS if field not in result]
+            yield empty | result | {"ok": bool(result.get("ok")) and not missing}
+        if not count:
+            yield empty | {"error": "measured nothing"}
+    except Exception as error:  # one claim that cannot be measured must not hide the others
+        yield empty | {"error": f"{type(error).__name__}: {error}"}
+
+
+def choose(claims: dict[str, Claim], name: str | None) -> dict[str, Claim]:
+    """Return all claims, or the one that is named; ProveError with the known names."""
+    if name is None:
+        return claims
+    if name not in claims:
+        known = ", ".join(sorted(claims)) or "none yet"
+        raise ProveError(f"claim {name!r} unknown; known: {known}")
+    return {name: claims[name]}
+
+
+def main(arguments: list[str]) -> int:
+    sys.path.insert(0, str(ROOT))
+    try:
+        chosen = choose(load(ROOT / "bench"), arguments[0] if arguments else None)
+    except ProveError as error:
+        print(f"prove: {error}", file=sys.stderr)
+        return 2
+    ok = True
+    for name, claim in chosen.items():
+        for result in measure(name, claim):
+            print(json.dumps(result), flush=True)
+            ok = ok and result["ok"]
+    return 0 if ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
