@@ -1,8 +1,8 @@
 """The file behind the arena: on a tmpfs of lbfast's own, so that it outlives the process.
 
 The daemon may run in a mount namespace of its own (`ip netns exec` makes one) that ends with it.
-The tmpfs is therefore mounted, and the file opened, in the mount namespace of process 1; the open
-file is what comes back.
+The tmpfs is therefore mounted, and the file opened, in the mount namespace of process 1, or of the
+outermost ancestor whose namespace may be entered; the open file is what comes back.
 """
 
 from __future__ import annotations
@@ -33,20 +33,30 @@ def boot_id() -> bytes:
     return BOOT_ID.read_text().strip().encode()
 
 
-def _check(result: int, doing: str) -> None:
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{doing}: {os.strerror(number)}")
-
-
-def _enter_first_mount_namespace() -> None:
-    """Enters process 1's mount namespace where that is allowed; stays where it is otherwise."""
-    with contextlib.suppress(OSError):
-        fd = os.open("/proc/1/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+def _ancestors() -> list[int]:
+    """Returns process 1, then this process's ancestors from the outermost to its parent."""
+    chain: list[int] = []
+    pid = os.getppid()
+    while pid > 1:
+        chain.append(pid)
         try:
-            _libc.setns(fd, CLONE_NEWNS)
-        finally:
-            os.close(fd)
+            status = Path(f"/proc/{pid}/stat").read_text()
+        except OSError:
+            break
+        pid = int(status.rpartition(")")[2].split()[1])
+    return [1, *reversed(chain)]
+
+
+def _enter_lasting_mount_namespace() -> None:
+    """Enters the mount namespace of the first of them that lets us; stays here otherwise."""
+    for pid in _ancestors():
+        with contextlib.suppress(OSError):
+            fd = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                if _libc.setns(fd, CLONE_NEWNS) == 0:
+                    return
+            finally:
+                os.close(fd)
 
 
 def _mount() -> None:
@@ -63,8 +73,8 @@ def _mount() -> None:
 
 
 def _in_child(work: str, name: str, channel: socket.socket) -> None:
-    """Runs in a child process: opens or removes the file in process 1's mount namespace."""
-    _enter_first_mount_namespace()
+    """Runs in a child process: opens or removes the file in a mount namespace that lasts."""
+    _enter_lasting_mount_namespace()
     path = MOUNT_POINT / name
     if work == "open":
         _mount()

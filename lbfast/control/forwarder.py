@@ -9,13 +9,14 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from lbfast.control import arena, interfaces, steering
 from lbfast.control.engine_world import EngineWorld
 from lbfast.control.giveback import GiveBack
+from lbfast.control.links import Link
 from lbfast.control.netlink import Follower
 from lbfast.control.nft import Rules
 from lbfast.control.server import ControlServer
@@ -59,7 +60,6 @@ class Forwarder:
     async def start(self) -> None:
         """Brings everything up, or raises and leaves nothing behind."""
         plan = self._plan
-        self._interfaces = interfaces.choose(plan.interfaces)
         self._engine = self._open_engine()
         self._tables = SteeredTables(self._engine, self._steer)
         self._undo: list[Callable[[], object]] = []
@@ -67,6 +67,8 @@ class Forwarder:
             self._world = Follower(EngineWorld(self._engine))
             await self._world.start()
             self._undo.append(self._world.close)
+            interfaces.check(list(self._links()), plan.interfaces)
+            self._interfaces = interfaces.choose(self._links(), plan.interfaces)
             self._giveback = GiveBack(self._interfaces)
             self._undo.append(self._giveback.close)
             self._rules = Rules(plan.name, self._interfaces)
@@ -111,6 +113,9 @@ class Forwarder:
         return f"director {self._plan.name!r} on {names}, pid {os.getpid()}{after}"
 
     # ---- parts
+
+    def _links(self) -> Iterable[Link]:
+        return self._world.links.links.values()
 
     def _open_engine(self) -> Engine:
         plan = self._plan
@@ -191,7 +196,7 @@ class Forwarder:
         """Looks for interfaces that came, went or were made anew; rings follow them."""
         if not all(t.is_alive() for t in self._threads):
             raise ControlError("a worker thread ended")
-        present = interfaces.choose(self._plan.interfaces, must_exist=False)
+        present = interfaces.choose(self._links(), self._plan.interfaces)
         if present == self._interfaces:
             return
         gone = {i: n for i, n in self._interfaces.items() if present.get(i) != n}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -69,11 +70,13 @@ class Claim:
         return self.path / "control.sock"
 
     def release(self) -> None:
-        """Gives the directory up, leaving it as it is but for the pid and the socket."""
+        """Removes what is in the directory, and it; another process may claim the name then."""
         if self._pid_fd < 0:
             return
         for name in ("control.sock", "pid"):
             (self.path / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # somebody claims it at this moment, or keeps files there
+            self.path.rmdir()
         os.close(self._pid_fd)
         self._pid_fd = -1
 
