@@ -18,8 +18,19 @@ from lbfast._fast.map cimport *
 from lbfast._fast.parse cimport *
 from lbfast._fast.ring cimport *
 from lbfast._fast.sched cimport *
+from lbfast._fast.sched_cache cimport cache_start, cache_stop
+from lbfast._fast.sched_dh cimport dh_change, dh_pick, dh_start, dh_stop
+from lbfast._fast.sched_fo cimport fo_pick
+from lbfast._fast.sched_lblc cimport lblc_pick
+from lbfast._fast.sched_lblcr cimport lblcr_pick
 from lbfast._fast.sched_lc cimport lc_pick
+from lbfast._fast.sched_mh cimport mh_change, mh_pick, mh_start, mh_stop
+from lbfast._fast.sched_nq cimport nq_pick
+from lbfast._fast.sched_ovf cimport ovf_pick
 from lbfast._fast.sched_rr cimport rr_change, rr_pick, rr_start, rr_stop
+from lbfast._fast.sched_sed cimport sed_pick
+from lbfast._fast.sched_sh cimport sh_change, sh_pick, sh_start, sh_stop
+from lbfast._fast.sched_twos cimport twos_pick
 from lbfast._fast.sched_wlc cimport wlc_pick
 from lbfast._fast.sched_wrr cimport wrr_change, wrr_pick, wrr_start, wrr_stop
 from lbfast._fast.sctpstate cimport *

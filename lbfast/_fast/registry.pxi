@@ -33,6 +33,16 @@ sched_register(b"rr", rr_start, rr_stop, rr_change, rr_pick, NULL)
 sched_register(b"wrr", wrr_start, wrr_stop, wrr_change, wrr_pick, NULL)
 sched_register(b"lc", no_start, no_stop, no_change, lc_pick, NULL)
 sched_register(b"wlc", no_start, no_stop, no_change, wlc_pick, NULL)
+sched_register(b"sed", no_start, no_stop, no_change, sed_pick, NULL)
+sched_register(b"nq", no_start, no_stop, no_change, nq_pick, NULL)
+sched_register(b"fo", no_start, no_stop, no_change, fo_pick, NULL)
+sched_register(b"ovf", no_start, no_stop, no_change, ovf_pick, NULL)
+sched_register(b"dh", dh_start, dh_stop, dh_change, dh_pick, NULL)
+sched_register(b"sh", sh_start, sh_stop, sh_change, sh_pick, NULL)
+sched_register(b"mh", mh_start, mh_stop, mh_change, mh_pick, NULL)
+sched_register(b"lblc", cache_start, cache_stop, no_change, lblc_pick, NULL)
+sched_register(b"lblcr", cache_start, cache_stop, no_change, lblcr_pick, NULL)
+sched_register(b"twos", no_start, no_stop, no_change, twos_pick, NULL)
 
 
 cdef sched_ops_t *sched_find(const char *name) noexcept nogil:

@@ -1,0 +1,190 @@
+"""What lblc and lblcr keep: for each destination address (of packets) its real servers (spec 5.7).
+
+The buckets, the limits and the collection of what is unused are the kernel's.  An entry counts as
+a reference to each of its servers, so that a deleted one can be revived as what it was.
+"""
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memmove
+
+from lbfast._fast.map cimport addr_eq
+from lbfast._fast.sched cimport dest_of
+from lbfast._fast.sched_hash cimport fold_h, hash_32
+from lbfast._fast.types cimport TICKS_PER_S, addr_t, dest_t, sched_t
+
+cdef enum:
+    CACHE_BITS = 10
+    CACHE_BUCKETS = 1024
+    CACHE_MAX = 16384                # above that, unused entries are collected
+    CACHE_FULL = 24576               # no more than these
+    CACHE_RUN_TICKS = 6000           # a collection each minute
+    CACHE_RUNS = 30                  # each 30th looks at everything
+    CACHE_IDLE_TICKS = 36000         # what other collections may take
+
+ctypedef struct entry_t:
+    addr_t addr
+    entry_t *next
+    uint32_t lastuse                 # tick
+    uint32_t lastmod                 # tick of the last change of the set
+    uint32_t n
+    uint32_t room
+    uint32_t *set                    # destination indices, last added first
+
+ctypedef struct cache_t:
+    entry_t *buckets[1024]
+    uint32_t count
+    uint32_t rover                   # bucket where the last collection ended
+    uint32_t runs
+    uint32_t due                     # tick of the next collection
+    uint32_t started                 # `due` is set
+
+
+cdef inline bint cache_start(sched_t *s) noexcept nogil:
+    s.priv = calloc(1, sizeof(cache_t))
+    if s.priv == NULL:
+        return False
+    (<cache_t *>s.priv).runs = 1
+    return True
+
+
+cdef inline void entry_free(sched_t *s, entry_t *e) noexcept nogil:
+    cdef uint32_t i
+    for i in range(e.n):
+        s.dests[e.set[i]].refs -= 1
+    free(e.set)
+    free(e)
+
+
+cdef inline void cache_stop(sched_t *s) noexcept nogil:
+    cdef cache_t *c = <cache_t *>s.priv
+    cdef entry_t *e
+    cdef uint32_t b
+    if c != NULL:
+        for b in range(CACHE_BUCKETS):
+            while c.buckets[b] != NULL:
+                e = c.buckets[b]
+                c.buckets[b] = e.next
+                entry_free(s, e)
+    free(c)
+    s.priv = NULL
+
+
+cdef inline bint entry_add(sched_t *s, entry_t *e, uint32_t dest, uint32_t now) noexcept nogil:
+    """Put a server at the front of the entry's set, unless it is a member."""
+    cdef void *more
+    cdef uint32_t i
+    for i in range(e.n):
+        if e.set[i] == dest:
+            return True
+    if e.n == e.room:
+        more = realloc(e.set, (<size_t>e.room * 2 + 1) * sizeof(uint32_t))
+        if more == NULL:
+            return False
+        e.set = <uint32_t *>more
+        e.room = e.room * 2 + 1
+    memmove(e.set + 1, e.set, e.n * sizeof(uint32_t))
+    e.set[0] = dest
+    e.n += 1
+    e.lastmod = now
+    s.dests[dest].refs += 1
+    return True
+
+
+cdef inline void entry_remove(sched_t *s, entry_t *e, uint32_t i, uint32_t now) noexcept nogil:
+    s.dests[e.set[i]].refs -= 1
+    e.n -= 1
+    memmove(e.set + i, e.set + i + 1, (e.n - i) * sizeof(uint32_t))
+    e.lastmod = now
+
+
+cdef inline entry_t *cache_find(cache_t *c, const addr_t *a) noexcept nogil:
+    cdef entry_t *e = c.buckets[hash_32(fold_h(a), CACHE_BITS)]
+    while e != NULL and not addr_eq(&e.addr, a):
+        e = e.next
+    return e
+
+
+cdef inline void cache_add(
+    sched_t *s, const addr_t *a, uint32_t dest, uint32_t now
+) noexcept nogil:
+    """Make an entry with that one server, if there is room for it."""
+    cdef cache_t *c = <cache_t *>s.priv
+    cdef entry_t **head = &c.buckets[hash_32(fold_h(a), CACHE_BITS)]
+    cdef entry_t *e
+    if c.count >= CACHE_FULL:
+        return
+    e = <entry_t *>calloc(1, sizeof(entry_t))
+    if e == NULL:
+        return
+    e.addr = a[0]
+    e.lastuse = now
+    if not entry_add(s, e, dest, now):
+        free(e)
+        return
+    e.next = head[0]
+    head[0] = e
+    c.count += 1
+
+
+# ---------------------------------------------------------------- collection
+
+cdef inline uint32_t cache_sweep(
+    sched_t *s, entry_t **at, uint32_t now, uint64_t idle
+) noexcept nogil:
+    """Remove what was not used for `idle` ticks from one bucket; return how many."""
+    cdef uint32_t n = 0
+    cdef entry_t *e
+    while at[0] != NULL:
+        e = at[0]
+        if <uint32_t>(now - e.lastuse) < idle:
+            at = &e.next
+            continue
+        at[0] = e.next
+        entry_free(s, e)
+        n += 1
+    (<cache_t *>s.priv).count -= n
+    return n
+
+
+cdef inline void cache_run(sched_t *s, uint32_t now, uint64_t expiration) noexcept nogil:
+    """One collection, as it is due each minute."""
+    cdef cache_t *c = <cache_t *>s.priv
+    cdef uint32_t i
+    cdef int goal
+    if c.runs % CACHE_RUNS == 0:
+        for i in range(CACHE_BUCKETS):
+            cache_sweep(s, &c.buckets[i], now, expiration)
+        c.runs = 1
+        return
+    if c.count <= CACHE_MAX:
+        c.runs += 1
+        return
+    goal = min(<int>(c.count - CACHE_MAX) * 4 // 3, <int>CACHE_MAX // 2)
+    for i in range(CACHE_BUCKETS):
+        c.rover = (c.rover + 1) % CACHE_BUCKETS
+        goal -= <int>cache_sweep(s, &c.buckets[c.rover], now, CACHE_IDLE_TICKS)
+        if goal <= 0:
+            return
+
+
+cdef inline void cache_clean(sched_t *s, uint32_t now, int expiration_s) noexcept nogil:
+    """Make up for the collections that were due since the last packet."""
+    cdef cache_t *c = <cache_t *>s.priv
+    if not c.started:
+        c.started = True
+        c.due = now + CACHE_RUN_TICKS
+    while <int>(now - c.due) >= 0:
+        cache_run(s, c.due, <uint64_t>expiration_s * TICKS_PER_S)
+        c.due += CACHE_RUN_TICKS
+
+
+cdef inline bint dest_too_busy(sched_t *s, const dest_t *d) noexcept nogil:
+    """Whether it has more active connections than its weight says, while another of the service
+    (usable or not) has less than half of its own."""
+    cdef uint32_t i
+    if d.activeconns <= <uint32_t>d.weight:
+        return False
+    for i in range(s.ndest):
+        if <uint64_t>dest_of(s, i).activeconns * 2 < <uint64_t>dest_of(s, i).weight:
+            return True
+    return False
