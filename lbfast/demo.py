@@ -15,7 +15,7 @@ from rich.console import Console
 
 from lbfast.demos import picture
 from lbfast.demos.scene import WEIGHTS, Plot, Scene, missing_programs, played
-from lbfast.demos.traffic import ask, download, make_file
+from lbfast.demos.traffic import ask, download, make_file, settled_stats
 from netns import basic, ownership
 
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
@@ -128,7 +128,7 @@ def _act(
     console.print(picture.spread(weighted))
     fetched = download(scene, FILE, digest)
     console.print(picture.download(fetched))
-    console.print(picture.listing("ipvsadm -Ln --stats", scene.ipvsadm("-Ln", "--stats")))
+    console.print(picture.listing("ipvsadm -Ln --stats", settled_stats(scene, 2 * requests + 1)))
     if keep:
         _say_how_to_look(console, scene)
     console.print()

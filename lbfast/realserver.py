@@ -177,13 +177,17 @@ def _start_tunnel(notes_file: NotesFile, netlink: Netlink, notes: Notes) -> None
         return
     planned = notes.tunnel or tunnel.plan(netlink)
     loose = tuple(
-        (f"net.ipv4.conf.{name}.rp_filter", "2") for name in tunnel.kernel_devices(planned)
+        (f"net.ipv4.conf.{name}.rp_filter", "2")
+        for name in tunnel.kernel_devices(planned)
+        if name == "tunl0"  # the others carry IPv6 alone
     )
     settings = settings_to_raise(loose)
     notes = replace(notes, tunnel=planned, settings=(*notes.settings, *settings))
     notes_file.write(notes)
     for setting in settings:
         apply_setting(setting)
+    for device in planned.addressed:
+        netlink.add_dummy_address(device)
     for device in planned.raised:
         netlink.set_up(device, True)
     if planned.kinds:
@@ -205,6 +209,8 @@ def _delete(notes_file: NotesFile, netlink: Netlink, addresses: list[str]) -> No
         return
     if notes.tunnel:
         tunnel.stop(notes_file)
+        for device in notes.tunnel.addressed:
+            netlink.remove_dummy_address(device)
         for device in notes.tunnel.raised:
             if device in netlink.links():
                 netlink.set_up(device, False)

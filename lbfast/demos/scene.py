@@ -88,7 +88,7 @@ class Scene:
 
 @contextmanager
 def played(plot: Plot, files: Path, keep: bool = False) -> Iterator[Scene]:
-    """Build a scene whose web servers have `files`; on leaving it remove everything, unless it is to be kept."""
+    """Build a scene whose web servers have `files`; on leaving it remove what is not kept."""
     with Net(basic.topology(plot.method)) as net:
         own = net.scratch / "files"  # linked: a network that is kept goes on serving them
         shutil.copytree(files, own, copy_function=os.link)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,9 +12,11 @@ from pathlib import Path
 
 from lbfast.demos.scene import Plot, Scene
 from netns import basic
+from netns.wait import wait_for
 from netns.web import Answer, parse_answer
 
 CHUNK = 1 << 20
+STATS_LAG_S = 10  # what a listing shows is up to two seconds old, as in the kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,3 +135,17 @@ def download(scene: Scene, name: str, digest: str) -> Download:
     same = file_digest(target) == digest
     target.unlink()
     return Download(int(size), float(seconds), same)
+
+
+def settled_stats(scene: Scene, connections: int) -> str:
+    """Return `-Ln --stats` once it shows all connections; TimeoutError if it never does."""
+    text = ""
+
+    def settled() -> bool:
+        nonlocal text
+        text = scene.ipvsadm("-Ln", "--stats")
+        row = re.search(r"^TCP +\S+ +(\d+)", text, re.MULTILINE)
+        return row is not None and int(row[1]) >= connections
+
+    wait_for(settled, STATS_LAG_S, f"{connections} connections in ipvsadm -Ln --stats")
+    return text

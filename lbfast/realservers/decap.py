@@ -60,6 +60,7 @@ def open_tun(device: str) -> int:
         with contextlib.suppress(FileNotFoundError):  # a host without IPv6
             (settings / "ipv6/conf" / device / name).write_text(value)
     netlink = Netlink()
+    netlink.add_dummy_address(device)
     netlink.set_up(device, True)
     netlink.close()
     return tun

@@ -20,7 +20,8 @@ IFF_UP = 0x1
 IFF_LOOPBACK = 0x8
 IFF_NOARP = 0x80
 IFA_F_NODAD = 0x02
-RT_SCOPE_LINK = 253
+RT_SCOPE_LINK, RT_SCOPE_HOST = 253, 254
+DUMMY_ADDRESS = "192.0.0.8"  # RFC 7600: for an interface that has to have one
 SYSCTLS = Path("/proc/sys")
 
 # Answer ARP only for addresses of the interface asked on; never speak in the name of a VIP.
@@ -78,6 +79,25 @@ class Netlink:
     def set_up(self, device: str, up: bool) -> None:
         with _told(f"setting {device} {'up' if up else 'down'}"):
             self._route.link("set", index=self.links()[device][0], state="up" if up else "down")
+
+    def add_dummy_address(self, device: str) -> None:
+        """Give an interface an address: without any, even a loose rp_filter lets nothing in."""
+        index = self.links()[device][0]
+        with _told(f"adding {DUMMY_ADDRESS} to {device}"):
+            self._route.addr(
+                "add", index=index, address=DUMMY_ADDRESS, prefixlen=32, scope=RT_SCOPE_HOST
+            )
+
+    def remove_dummy_address(self, device: str) -> None:
+        if device in self.links():
+            with _told(f"removing {DUMMY_ADDRESS} from {device}", missing_ok=True):
+                index = self.links()[device][0]
+                self._route.addr("del", index=index, address=DUMMY_ADDRESS, prefixlen=32)
+
+    def has_ipv4(self, device: str) -> bool:
+        """Return whether an interface has any IPv4 address."""
+        holders = self.holders().items()
+        return any(":" not in address and device in dict(at) for address, at in holders)
 
     def holders(self) -> dict[str, list[tuple[str, str]]]:
         """Return for each address the interfaces that carry it, with its label."""

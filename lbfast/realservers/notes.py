@@ -45,6 +45,7 @@ class Tunnel:
     device: str
     kinds: tuple[str, ...] = ()  # of KINDS, unwrapped by our own process
     raised: tuple[str, ...] = ()
+    addressed: tuple[str, ...] = ()  # kernel devices that got an address for rp_filter's sake
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ def plan(netlink: Netlink) -> Tunnel:
         device=DEVICE.format(number),
         kinds=tuple(kind for kind in KINDS if kind not in by_kernel),
         raised=tuple(d for d in by_kernel.values() if not links[d][1] & IFF_UP),
+        addressed=() if netlink.has_ipv4("tunl0") else tuple({"tunl0"} & set(links)),
     )
 
 

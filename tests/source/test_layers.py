@@ -25,6 +25,11 @@ ALLOWED: dict[str, frozenset[str]] = {
     "control": TYPES_ONLY | {"config", "vrrp", "check", "sync", "__init__"},
     "lab": TYPES_ONLY | {"config", "control"},
     "cli": TYPES_ONLY | {"config", "control", "lab", "daemon", "__init__"},
+    "selfcall": frozenset(),
+    "realservers": TYPES_ONLY | {"selfcall"},
+    "realserver": TYPES_ONLY | {"control", "realservers"},
+    "demos": TYPES_ONLY | {"selfcall"},
+    "demo": TYPES_ONLY | {"demos"},
     "daemon": TYPES_ONLY | {"config", "control", "vrrp", "check", "sync", "__init__"},
     "__main__": TYPES_ONLY | {"cli", "daemon", "control", "__init__"},
 }
