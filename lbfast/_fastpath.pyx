@@ -1,7 +1,7 @@
 # cython: language_level=3
 """The data path: one extension, its parts in `_fast/`."""
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memmove, memset, strcmp, strcpy, strncpy
+from libc.string cimport memcmp, memcpy, memmove, memset, strcmp, strcpy, strncpy
 from posix.mman cimport (
     MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE,
     mmap, munmap,
@@ -35,6 +35,7 @@ from lbfast._fast.sched_wlc cimport wlc_pick
 from lbfast._fast.sched_wrr cimport wrr_change, wrr_pick, wrr_start, wrr_stop
 from lbfast._fast.sctpstate cimport *
 from lbfast._fast.service cimport *
+from lbfast._fast.siptext cimport *
 from lbfast._fast.tcpstate cimport *
 from lbfast._fast.types cimport *
 from lbfast._fast.wire cimport *
@@ -71,6 +72,7 @@ include "_fast/fragout.pxi"
 include "_fast/segment.pxi"
 include "_fast/nat.pxi"
 include "_fast/expect.pxi"
+include "_fast/pe_sip.pxi"
 include "_fast/seqadj.pxi"
 include "_fast/ftp.pxi"
 include "_fast/icmperr.pxi"

@@ -225,6 +225,7 @@ cdef void attach_services(engine_t *e, repair_t *found) noexcept nogil:
         attach_list(e, i)
         if sched_bind(e, i, e.svcs[i].sched_name):
             found.broken += 1
+    pe_count(e)
 
 
 cdef void attach_list(engine_t *e, uint32_t svc) noexcept nogil:

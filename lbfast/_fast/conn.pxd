@@ -1,5 +1,5 @@
 """The connection table: finding an entry and restarting its timer, once a packet."""
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from lbfast._fast.addr cimport addr_fold
 from lbfast._fast.map cimport addr_eq
@@ -18,6 +18,14 @@ cdef inline uint32_t conn_hash(
     h ^= h >> 32
     h *= <uint64_t>0xD6E8FEB86659FD93
     return <uint32_t>(h >> 32)
+
+
+cdef inline uint32_t bytes_hash(uint64_t seed, const uint8_t *p, uint32_t n) noexcept nogil:
+    cdef uint64_t h = seed
+    cdef uint32_t i
+    for i in range(n):
+        h = (h ^ p[i]) * <uint64_t>0x100000001B3
+    return <uint32_t>(h >> 32 ^ h)
 
 
 cdef inline bint conn_client_is(

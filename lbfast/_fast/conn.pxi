@@ -130,6 +130,8 @@ cdef inline uint32_t *conn_bucket(engine_t *e, uint32_t i) noexcept nogil:
     cdef conn_t *c = &e.conns[i]
     cdef uint32_t h = conn_hash(e.seed, c.caddr, c.cport, c.protocol)
     if LB_UNLIKELY(c.flags & CONN_SHARED):
+        if c.flags & CONN_TEMPLATE and c.ext != NO_INDEX:
+            h = bytes_hash(e.seed, e.exts[i].pe_data, e.exts[i].pe_len)
         return &e.templates[h & e.template_mask]
     return &e.buckets[h & e.bucket_mask]
 
@@ -194,6 +196,8 @@ ctypedef struct tuple_t:          # the addresses of a connection to be
     uint8_t protocol
     uint8_t is_v6
     uint8_t d6
+    uint32_t pe_len               # of a template: data of the persistence engine, at most 255
+    const uint8_t *pe_data
 
 
 cdef uint32_t conn_new(
@@ -206,6 +210,7 @@ cdef uint32_t conn_new(
     """
     cdef engine_t *e = <engine_t *>w.engine
     cdef uint32_t i = conn_alloc(w)
+    cdef conn_ext_t *x
     cdef conn_t *c
     if i == NO_INDEX:
         return NO_INDEX
@@ -218,9 +223,15 @@ cdef uint32_t conn_new(
     c.dport = t.dport
     c.protocol = t.protocol
     flags = ftp_flags(e, t, flags)
+    if flags & CONN_NO_CPORT:
+        flags |= CONN_EXPECTED
     c.dest = c.control = c.ext = NO_INDEX
     if flags & CONN_FTP:
         ext_take(e, i)
+    elif flags & CONN_TEMPLATE and t.pe_len:
+        x = ext_take(e, i)
+        x.pe_len = t.pe_len
+        memcpy(x.pe_data, t.pe_data, t.pe_len)
     c.timeout = 3 * TICKS_PER_S
     c.expires = w.now + c.timeout
     if t.is_v6 or t.d6:

@@ -65,7 +65,7 @@ cdef tuple server_tuple(const dest_t *d):
 
 
 cdef tuple conn_tuple(engine_t *e, uint32_t i):
-    """(af, protocol, caddr, cport, vaddr, vport, daddr, dport, state, ms left, flags)."""
+    """(af, protocol, caddr, cport, vaddr, vport, daddr, dport, state, ms left, flags, pe_data)."""
     cdef conn_t c = e.conns[i]
     cdef addr_t caddr = conn_caddr(e, i), vaddr = conn_vaddr(e, i), daddr = conn_daddr(e, i)
     cdef bint is_v6 = (c.flags & CONN_V6) != 0
@@ -75,8 +75,16 @@ cdef tuple conn_tuple(engine_t *e, uint32_t i):
         addr_bytes(&caddr, is_v6), LB_SWAP16(c.cport),
         addr_bytes(&vaddr, is_v6), LB_SWAP16(c.vport),
         addr_bytes(&daddr, (c.flags & CONN_D6) != 0), LB_SWAP16(c.dport),
-        c.state, max(left, 0) * (1000 // TICKS_PER_S), c.flags,
+        c.state, max(left, 0) * (1000 // TICKS_PER_S), c.flags, pe_data_of(e, i),
     )
+
+
+cdef bytes pe_data_of(engine_t *e, uint32_t i):
+    """What the persistence engine found, of a template; else b""."""
+    cdef conn_ext_t *x = &e.exts[i]
+    if e.conns[i].ext == NO_INDEX or not e.conns[i].flags & CONN_TEMPLATE:
+        return b""
+    return (<const char *>x.pe_data)[:x.pe_len]
 
 
 cdef int32_t *setting_at(settings_t *s, str name) except NULL:

@@ -5,20 +5,31 @@ buckets and timer lists of their own.
 """
 
 
-cdef uint32_t template_find(
-    engine_t *e, bint is_v6, const tuple_t *t, bint fwmark
-) noexcept nogil:
+cdef inline bint template_pe_is(engine_t *e, uint32_t i, const tuple_t *t) noexcept nogil:
+    """Whether the template has the same data of a persistence engine, or none as well."""
+    cdef const conn_ext_t *x = &e.exts[i]
+    if e.conns[i].ext == NO_INDEX:
+        return t.pe_len == 0
+    return x.pe_len == t.pe_len and memcmp(x.pe_data, t.pe_data, t.pe_len) == 0
+
+
+cdef uint32_t template_find(engine_t *e, bint is_v6, const tuple_t *t) noexcept nogil:
     """Return the template with that key (client port 0), or NO_INDEX."""
-    cdef uint32_t i = e.templates[
-        conn_hash(e.seed, addr_fold(&t.caddr), 0, t.protocol) & e.template_mask]
+    cdef uint32_t h = conn_hash(e.seed, addr_fold(&t.caddr), 0, t.protocol)
+    cdef bint fwmark = t.protocol == 0
     cdef const conn_t *c
     cdef addr_t vaddr
+    cdef uint32_t i
+    if t.pe_len:
+        h = bytes_hash(e.seed, t.pe_data, t.pe_len)
+    i = e.templates[h & e.template_mask]
     while i != NO_INDEX:
         c = &e.conns[i]
         if (
             c.protocol == t.protocol and c.vport == t.vport and c.cport == 0
             and (c.flags & CONN_TEMPLATE) and ((c.flags & CONN_FWMARK) != 0) == fwmark
             and conn_client_is(e, c, i, &t.caddr, addr_fold(&t.caddr), is_v6)
+            and template_pe_is(e, i, t)
         ):
             vaddr = conn_vaddr(e, i)
             if addr_eq(&vaddr, &t.vaddr):
@@ -72,7 +83,9 @@ cdef verdict_t schedule_persistent(worker_t *w, pkt_t *p, uint32_t *made) noexce
     cdef int dest
     cdef verdict_t v
     template_key(e, p, s, &t)
-    i = template_find(e, p.is_v6, &t, t.protocol == 0)
+    if svc_has_pe(s) and not pe_read(p, &t):
+        return drop(w, R_PE)
+    i = template_find(e, p.is_v6, &t)
     if i != NO_INDEX and not template_usable(e, i):
         template_invalidate(e, i)
         i = NO_INDEX

@@ -412,6 +412,8 @@ cdef verdict_t reply_stage(worker_t *w, pkt_t *p) noexcept nogil:
     i = conn_find_out(e, p.hash, p.is_v6, p.protocol, &p.saddr, p.sport, &p.daddr, p.dport)
     if i == NO_INDEX and LB_UNLIKELY(e.nexpected):
         i = expected_take(w, p, True)
+    if i == NO_INDEX and LB_UNLIKELY(e.npe) and p.protocol == IPPROTO_UDP_:
+        i = pe_reply_first(w, p)
     if LB_UNLIKELY(i == NO_INDEX):
         return reply_orphan(w, p)
     if LB_UNLIKELY(ttl_of(p) <= 1):
@@ -419,6 +421,8 @@ cdef verdict_t reply_stage(worker_t *w, pkt_t *p) noexcept nogil:
     v = transmit_reply(w, p, i)
     if v != DROP:
         account_reply(w, p, i)
+    if LB_UNLIKELY(e.conns[i].flags & CONN_ONE_PACKET):
+        conn_one_packet_done(w, i)
     return v
 
 

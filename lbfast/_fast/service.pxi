@@ -188,6 +188,7 @@ cdef int svc_add(engine_t *e, const svc_t *new) noexcept nogil:
         return error
     svc_steer(e, &e.svcs[i], 1)
     e.svcs[i].used = 1
+    pe_count(e)
     return 0
 
 
@@ -216,6 +217,7 @@ cdef int svc_edit(engine_t *e, const svc_t *new) noexcept nogil:
     s.timeout_s = new.timeout_s
     s.netmask = new.netmask
     strcpy(s.pe_name, new.pe_name)
+    pe_count(e)
     return 0
 
 
@@ -227,6 +229,7 @@ cdef int svc_del(engine_t *e, uint32_t i) noexcept nogil:
     svc_steer(e, &e.svcs[i], -1)
     svc_key_del(e, &e.svcs[i])
     e.svcs[i].used = 0
+    pe_count(e)
     return 0
 
 

@@ -555,6 +555,7 @@ ctypedef struct engine_t:
     uint32_t nport0            # services with port 0
     uint32_t ntrash            # destinations in the trash
     uint32_t nftp              # services on TCP port 21
+    uint32_t npe               # services with a persistence engine
     sched_t *scheds            # by service index
     world_t world
     settings_t settings

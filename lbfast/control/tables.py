@@ -31,6 +31,7 @@ from lbfast.model import (
 __all__ = ["REASONS", "Engine", "Rings", "Tables", "open_engine"]
 
 CHUNK = 4096  # connections read at a time
+PE_NAME = "sip"  # the only persistence engine there is
 NO_SYNC = "connection synchronisation is not built yet"
 
 
@@ -249,7 +250,7 @@ def _service_state(row: tuple) -> ServiceState:  # type: ignore[type-arg]
 
 
 def _connection(row: tuple) -> Connection:  # type: ignore[type-arg]
-    af, protocol, caddr, cport, vaddr, vport, daddr, dport, state, ms, flags = row
+    af, protocol, caddr, cport, vaddr, vport, daddr, dport, state, ms, flags, pe_data = row
     return Connection(
         af,
         protocol,
@@ -262,4 +263,6 @@ def _connection(row: tuple) -> Connection:  # type: ignore[type-arg]
         states.name(protocol, state, flags),
         ms // 1000,
         flags,
+        PE_NAME if pe_data else "",
+        pe_data,
     )
