@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -60,7 +60,8 @@ def main(words: Sequence[str]) -> int:
     families = [int(args.family)] if args.family else [4, 6]
     methods = [args.method] if args.method else list(basic.METHODS)
     plots = [Plot(method, family) for method in methods for family in families]
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         return _play(plots, args)
     except KeyboardInterrupt:
@@ -92,8 +93,7 @@ def _play(plots: list[Plot], args: argparse.Namespace) -> int:
     for prefix in ownership.clean_leftovers():
         console.print(f"removed what an earlier run left behind: {prefix}")
     rows = []
-    with tempfile.TemporaryDirectory(prefix="lbfast-demo-") as directory:
-        files = Path(directory)
+    with _own_directory() as files:
         digest = make_file(files / FILE, args.size * 1_000_000)
         for plot in plots:
             keep = args.keep and plot is plots[-1]
@@ -101,6 +101,18 @@ def _play(plots: list[Plot], args: argparse.Namespace) -> int:
     if len(rows) > 1:
         console.print(picture.summary(rows))
     return 0 if all(right for _, right, _ in rows) else FAILED
+
+
+@contextlib.contextmanager
+def _own_directory() -> Iterator[Path]:
+    """Make a directory that the next run removes if this one cannot."""
+    record = ownership.Record()
+    try:
+        files = record.scratch / "files"
+        files.mkdir()
+        yield files
+    finally:
+        record.forget()
 
 
 def _scene(

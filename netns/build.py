@@ -32,7 +32,7 @@ BASE_SYSCTLS = (
 
 
 class Net:
-    """A topology made real under a prefix of its own; a context manager that removes it."""
+    """A topology made real under a prefix of its own; a context manager that removes it unless kept."""
 
     def __init__(self, topology: Topology, scratch: Path | None = None) -> None:
         """Build it.  `scratch` takes the logs and stays; without it they go with the network.
@@ -52,6 +52,7 @@ class Net:
         self.prefix = self._record.prefix
         self.scratch = scratch or self._record.scratch
         self.processes: list[Process] = []
+        self._kept = False
         try:
             self._build()
         except BaseException:
@@ -67,7 +68,8 @@ class Net:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.remove()
+        if not self._kept:
+            self.remove()
 
     def namespace(self, host: str) -> str:
         """Return the name of a host's namespace, for `ip netns exec`."""
@@ -120,6 +122,7 @@ class Net:
     def keep(self) -> None:
         """Leave the network up when this process ends; `ownership.remove` takes it down."""
         self._record.keep()
+        self._kept = True
 
     def remove(self) -> None:
         """Stop what was started here, remove the namespaces; may be called again."""
