@@ -66,22 +66,28 @@ class NeighbourTable:
 
     def put(self, n: Neighbour, now: float) -> None:
         if len(n.mac) != 6 or not n.state & _VALID:
-            self.remove(n.key)
+            self.remove(n.key, now)
             return
         old = self._state.get(n.key)
         self._state[n.key] = (n.mac, n.state)
         if old is None or old[0] != n.mac:
             self._world.neigh_set(*n.key, n.mac)
-        if n.state == _STALE and now - self._used.get(n.key, -_IN_USE_S) < _IN_USE_S:
+        if n.state == _STALE and self._in_use(n.key, now):
             self._use(n.key)
 
-    def remove(self, key: Key) -> None:
+    def remove(self, key: Key, now: float) -> None:
+        """Forgets a neighbour; asks once more for one in use, which may have another MAC now."""
         if self._state.pop(key, None):
             self._world.neigh_del(*key)
+            if self._in_use(key, now):
+                self._use(key)
 
-    def keep_only(self, seen: set[Key]) -> None:
+    def keep_only(self, seen: set[Key], now: float) -> None:
         for key in self._state.keys() - seen:
-            self.remove(key)
+            self.remove(key, now)
+
+    def _in_use(self, key: Key, now: float) -> bool:
+        return key in self._used and now - self._used[key] < _IN_USE_S
 
     def wanted(self, key: Key) -> None:
         """The data path has a packet for a neighbour that it does not know."""

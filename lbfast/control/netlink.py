@@ -184,10 +184,11 @@ class Follower:
 
     def _apply_neighbour(self, msg: Any, deleted: bool) -> None:
         if n := neighbour_of(msg):
+            now = asyncio.get_running_loop().time()
             if deleted:
-                self.neighbours.remove(n.key)
+                self.neighbours.remove(n.key, now)
             else:
-                self.neighbours.put(n, asyncio.get_running_loop().time())
+                self.neighbours.put(n, now)
 
     def _link_changed(self, ifindex: int, link: Link | None) -> None:
         # IPv4 removes the routes of an interface that goes down without a word.
@@ -230,7 +231,7 @@ class Follower:
     def _read_neighbours(self) -> None:
         now = asyncio.get_running_loop().time()
         found = [n for m in self._dump(rtnl.GETNEIGH) if (n := neighbour_of(m))]
-        self.neighbours.keep_only({n.key for n in found})
+        self.neighbours.keep_only({n.key for n in found}, now)
         for n in found:
             self.neighbours.put(n, now)
 
