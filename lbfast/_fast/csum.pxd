@@ -54,8 +54,8 @@ cdef inline uint64_t csum_add(uint64_t sum, const uint8_t *p, uint32_t n) noexce
     Eight bytes a time as two halves: no carry can be lost, and the loop vectorises.
     """
     cdef uint64_t v, low = 0, high = 0
-    cdef uint32_t i, word
-    for i in range(n >> 3):
+    cdef uint32_t _i, word
+    for _i in range(n >> 3):
         memcpy(&v, p, 8)
         low += v & 0xFFFFFFFFU
         high += v >> 32

@@ -232,7 +232,7 @@ cdef void frag_run(worker_t *w) noexcept nogil:
 
 
 cdef void frag_expired(worker_t *w, uint32_t i) noexcept nogil:
-    """Tell the sender, if the first fragment is there: reassembly time exceeded (RFC 1122 3.3.2)."""
+    """Tell the sender that time is up, if the first fragment is there (RFC 1122 section 3.3.2)."""
     cdef frags_t *f = <frags_t *>w.frags
     cdef fragq_t *q = &f.queues[i]
     cdef uint32_t size
