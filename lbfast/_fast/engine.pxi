@@ -433,7 +433,17 @@ cdef class Engine:
         setting_at(&self.e.settings, name)[0] = value
         setting_at(&self.e.header.settings, name)[0] = value
         if name == "secure_tcp":
-            self.e.secure = value == 2 or value == 3
+            self.e.secure = value >= 2
+        elif name == "drop_packet" or name == "am_droprate":
+            self.e.drop_rate = 0
+            if self.e.settings.drop_packet == 3 and self.e.settings.am_droprate > 0:
+                self.e.drop_rate = <uint32_t>self.e.settings.am_droprate
+        edit_end(&self.e)
+
+    def defend(self, int64_t available_pages):
+        """Adjust the defence strategies to the memory that is left; due every second."""
+        edit_begin(&self.e)
+        defend(&self.e, available_pages)
         edit_end(&self.e)
 
     def estimate(self):

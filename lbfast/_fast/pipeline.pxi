@@ -324,6 +324,8 @@ cdef verdict_t schedule_stage(worker_t *w, pkt_t *p, uint32_t *made) noexcept no
             return v
     if p.sport == LB_SWAP16(FTP_DATA_PORT):
         return host_or_leave(w, p)
+    if LB_UNLIKELY(defence_drops(e)):
+        return drop(w, R_DEFENCE)
     engine_lock(e)
     if s.flags & SVC_PERSISTENT:
         v = schedule_persistent(w, p, made)

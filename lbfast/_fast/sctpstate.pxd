@@ -8,6 +8,8 @@ from lbfast._fast.types cimport pkt_t
 from lbfast._fast.wire cimport ld16
 
 cdef enum:
+    SCTP_STATE_INIT1 = 1
+    SCTP_STATE_INIT = 2
     SCTP_CLOSED = 13
     SCTP_EST = 8
     # types of chunks (RFC 9260 section 3.2)

@@ -82,6 +82,7 @@ class Forwarder:
             await self.stop()
             raise
         self._every(ESTIMATION_S, self._engine.estimate)
+        self._every(WATCH_S, self._defend)
         self._every(TRASH_S, self._empty_trash)
         self._every(WATCH_S, self._watch)
         for sentence in self._giveback.obstacles():
@@ -187,6 +188,10 @@ class Forwarder:
                 if not self.failed.done():
                     self.failed.set_result(e)
                 raise
+
+    def _defend(self) -> None:
+        """Lets the defence strategies know how much memory is left."""
+        self._engine.defend(os.sysconf("SC_AVPHYS_PAGES"))
 
     def _empty_trash(self) -> None:
         self._engine.trash(time.monotonic_ns())

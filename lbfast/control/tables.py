@@ -177,7 +177,7 @@ class Tables:
         raise ControlError(NO_SYNC)
 
     def stop_daemon(self, role: SyncRole) -> None:
-        raise ControlError(NO_SYNC)
+        raise KernelError(errno.ESRCH)
 
     def daemons(self) -> list[SyncDaemon]:
         return []

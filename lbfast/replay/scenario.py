@@ -21,6 +21,7 @@ from lbfast.replay.packets import ICMP, ICMPV6, TCP, Packet
 START_NS = 1_000_000_000_000
 SECOND_NS = 1_000_000_000
 ESTIMATION_S, TRASH_S = 2, 60
+PLENTY = 1 << 40  # pages of free memory
 SPENT_S = {"wire": 0.2, "sync": 0.15, "syncout": 3.6, "drop": 0.12}
 PROTOCOL_NAMES = {0: "ip", socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp",
                   socket.IPPROTO_SCTP: "sctp"}  # fmt: skip
@@ -101,6 +102,7 @@ class Director:
             if self.now_ns == second * SECOND_NS:
                 if second % ESTIMATION_S == 0:
                     self.engine.estimate()
+                self.engine.defend(PLENTY)
                 if second % TRASH_S == 0:
                     self.engine.trash(self.now_ns)
 
