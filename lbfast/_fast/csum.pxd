@@ -6,7 +6,7 @@ the end.  Fields are stored as they come out of `csum_fold`, with no byte swap.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from lbfast._fast.wire cimport IPPROTO_UDP_, put16, raw16
+from lbfast._fast.wire cimport IPPROTO_UDP_, put16, raw16, raw32
 
 cdef extern from *:
     """
@@ -86,14 +86,26 @@ cdef inline uint16_t csum_fold(uint64_t sum) noexcept nogil:
     return <uint16_t>~csum_raw(sum)
 
 
+cdef inline uint64_t ipv4_options_sum(const uint8_t *l3, uint32_t header_len) noexcept nogil:
+    cdef uint64_t sum = 0
+    cdef uint32_t at = 20
+    while at < header_len:
+        sum += raw32(l3 + at)
+        at += 4
+    return sum
+
+
 cdef inline bint ipv4_header_ok(const uint8_t *l3, uint32_t header_len) noexcept nogil:
-    return csum_raw(csum_add(0, l3, header_len)) == 0xFFFF
+    cdef uint64_t sum = <uint64_t>raw32(l3) + raw32(l3 + 4) + raw32(l3 + 8)
+    sum += <uint64_t>raw32(l3 + 12) + raw32(l3 + 16)
+    return csum_raw(sum + ipv4_options_sum(l3, header_len)) == 0xFFFF
 
 
 cdef inline void ipv4_header_seal(uint8_t *l3) noexcept nogil:
-    """Compute the header checksum from scratch."""
-    put16(l3 + 10, 0)
-    put16(l3 + 10, csum_fold(csum_add(0, l3, (l3[0] & 15) * 4)))
+    """Compute the header checksum from scratch; the old one is not read."""
+    cdef uint64_t sum = <uint64_t>raw32(l3) + raw32(l3 + 4) + raw16(l3 + 8)
+    sum += <uint64_t>raw32(l3 + 12) + raw32(l3 + 16)
+    put16(l3 + 10, csum_fold(sum + ipv4_options_sum(l3, (l3[0] & 15) * 4)))
 
 
 cdef inline uint64_t csum_swap(

@@ -8,7 +8,7 @@ cdef verdict_t drop(worker_t *w, uint32_t reason) noexcept nogil:
 
 
 cdef uint8_t *scratch_take(worker_t *w, uint32_t size) noexcept nogil:
-    """Return memory for a frame of this batch, with HEADROOM bytes in front; NULL if all is used."""
+    """Return memory for a frame of this batch, HEADROOM bytes in front; NULL if all is used."""
     cdef uint32_t need = (HEADROOM + size + 63) & ~<uint32_t>63
     cdef uint8_t *at
     if w.scratch_size - w.scratch_used < need:

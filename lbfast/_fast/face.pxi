@@ -42,7 +42,8 @@ cdef tuple svc_tuple(engine_t *e, uint32_t i):
         key = (s.af, s.protocol, addr_bytes(&s.addr, is_v6), LB_SWAP16(s.port), 0)
     servers = [server_tuple(&e.dests[sched.list[at]]) for at in range(sched.ndest)]
     netmask = s.netmask if is_v6 else LB_SWAP32(s.netmask)
-    return (key, s.sched_name, s.flags, s.timeout_s, netmask, s.pe_name, est_tuple(&s.est), servers)
+    est = est_tuple(&s.est)
+    return (key, s.sched_name, s.flags, s.timeout_s, netmask, s.pe_name, est, servers)
 
 
 cdef tuple dest_service_key(const dest_t *d):

@@ -71,7 +71,9 @@ cdef void icmp_error(
         ipv6_header(l3, 0, IPPROTO_ICMPV6_, 8 + quoted, 64, &source, &p.saddr)
         put16(l3 + 42, csum_l4(l3, True, IPPROTO_ICMPV6_, l3 + 40, 8 + quoted))
     else:
-        ipv4_header(w, l3, (p.l3[1] & 0x1E) | 0xC0, IPPROTO_ICMP_, 8 + quoted, 64, 0, &source, &p.saddr)
+        ipv4_header(
+            w, l3, (p.l3[1] & 0x1E) | 0xC0, IPPROTO_ICMP_, 8 + quoted, 64, 0, &source, &p.saddr
+        )
         put16(l3 + 22, csum_fold(csum_add(0, l3 + 20, 8 + quoted)))
     emit_l3(w, l3, header + 8 + quoted, nh, &vnet)
 

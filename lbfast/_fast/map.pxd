@@ -1,4 +1,4 @@
-"""A hash map from (address, two words) to an index, for everything that is looked up by address."""
+"""A hash map from (address, two words) to an index, for all that is looked up by address."""
 from libc.stdint cimport uint32_t, uint64_t
 
 from lbfast._fast.types cimport NO_INDEX, addr_t, map_t, slot_t

@@ -117,7 +117,7 @@ def _packet_socket(str what):
 
 
 def _filter_option(list program):
-    """A classic BPF program, (code, jt, jf, k) each, as struct sock_fprog and what it points to."""
+    """A classic BPF program, (code, jt, jf, k) each, as struct sock_fprog and its array."""
     code = b"".join(_struct.pack("=HBBI", *row) for row in program)
     buffer = bytearray(code)
     cdef unsigned char[::1] view = buffer
@@ -172,7 +172,8 @@ cdef class Rings:
 
     interfaces: (name, ifindex) each.  program: classic BPF of the receiving sockets.  host:
     {ifindex: (name, mark, clear_mac)}: by which interface and with which SO_MARK frames that came
-    in on ifindex go back to the host, and whether to the loopback's address.  fanout: the option's value, -1 with a single worker.
+    in on ifindex go back to the host, and whether to the loopback's address.  fanout: the option's
+    value, -1 with a single worker.
     """
 
     cdef rings_t r

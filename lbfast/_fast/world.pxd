@@ -5,7 +5,7 @@ from libc.string cimport memcmp
 from lbfast._fast.addr cimport addr_prefix
 from lbfast._fast.map cimport map_get
 from lbfast._fast.types cimport (
-    MAX_LINKS, NO_INDEX, RTN_LOCAL, RTN_THROW, RTN_UNICAST, addr_t, link_t, neigh_t, nexthop_t, route_t, rule_t, world_t,
+    NO_INDEX, RTN_LOCAL, RTN_THROW, RTN_UNICAST, addr_t, nexthop_t, route_t, rule_t, world_t,
 )
 
 cdef extern from *:

@@ -75,7 +75,9 @@ class Claim:
             return
         for name in ("control.sock", "pid"):
             (self.path / name).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # somebody claims it at this moment, or keeps files there
+        with contextlib.suppress(
+            OSError
+        ):  # somebody claims it at this moment, or keeps files there
             self.path.rmdir()
         os.close(self._pid_fd)
         self._pid_fd = -1

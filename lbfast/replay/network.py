@@ -1,6 +1,6 @@
 """The network around the director of the recordings: two interfaces, a router, real servers.
 
-    clients -- router 10.1.255.1 -- d0 [director] d1 -- real servers 10.2.0.N, fd00:2::N
+clients -- router 10.1.255.1 -- d0 [director] d1 -- real servers 10.2.0.N, fd00:2::N
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import ipaddress
 from dataclasses import dataclass
 
 from lbfast.control.tables import Engine
-
 
 D0, D1 = 2, 3
 D0_MAC = bytes.fromhex("020000010001")

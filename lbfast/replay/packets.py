@@ -42,9 +42,7 @@ def tcp_segment(
     return header + data
 
 
-def icmp_packet(
-    kind: int, code: int, rest: bytes, data: bytes, src: bytes, dst: bytes
-) -> bytes:
+def icmp_packet(kind: int, code: int, rest: bytes, data: bytes, src: bytes, dst: bytes) -> bytes:
     body = bytes((kind, code, 0, 0)) + rest + data
     if len(src) == 16:
         return sealed(src, dst, ICMPV6, body, 2)
@@ -60,10 +58,19 @@ def ip_packet(
     if at is not None and segment[at : at + 2] == b"\0\0":
         segment = sealed(src, dst, protocol, segment, at)
     if len(src) == 16:
-        return struct.pack("!IHBB", 6 << 28 | tos << 20, len(segment), protocol, ttl) + src + dst + segment
-    header = struct.pack(
-        "!BBHHHBBH", 0x45, tos, 20 + len(segment), ident & 0xFFFF, df << 14, ttl, protocol, 0
-    ) + src + dst
+        return (
+            struct.pack("!IHBB", 6 << 28 | tos << 20, len(segment), protocol, ttl)
+            + src
+            + dst
+            + segment
+        )
+    header = (
+        struct.pack(
+            "!BBHHHBBH", 0x45, tos, 20 + len(segment), ident & 0xFFFF, df << 14, ttl, protocol, 0
+        )
+        + src
+        + dst
+    )
     return header[:10] + struct.pack("!H", checksum(header)) + header[12:] + segment
 
 

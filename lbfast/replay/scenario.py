@@ -87,7 +87,9 @@ class Director:
         """Returns the event with its result."""
         player = self.players.get(event[0])
         if player is None:
-            raise WireError(f"event {event[0]!r} unknown, expected one of {', '.join(self.players)}")
+            raise WireError(
+                f"event {event[0]!r} unknown, expected one of {', '.join(self.players)}"
+            )
         return player(event)
 
     # ---- time
@@ -248,5 +250,3 @@ def reply_word(s: Sent) -> str:
     if s.to != "client" and p.protocol == TCP and p.payload[13] & 4:
         return "rst"
     return shown(p.src, p.sport)
-
-
