@@ -18,21 +18,22 @@ from lbfast._fast.map cimport *
 from lbfast._fast.parse cimport *
 from lbfast._fast.ring cimport *
 from lbfast._fast.sched cimport *
-from lbfast._fast.sched_cache cimport cache_start, cache_stop
+from lbfast._fast.sched_cache cimport cache_change, cache_load, cache_start, cache_stop
 from lbfast._fast.sched_dh cimport dh_change, dh_pick, dh_start, dh_stop
-from lbfast._fast.sched_fo cimport fo_pick
+from lbfast._fast.sched_fo cimport fo_change, fo_load, fo_pick, fo_start
+from lbfast._fast.sched_heap cimport heap_stop
 from lbfast._fast.sched_lblc cimport lblc_pick
 from lbfast._fast.sched_lblcr cimport lblcr_pick
-from lbfast._fast.sched_lc cimport lc_pick
+from lbfast._fast.sched_lc cimport lc_change, lc_load, lc_pick, lc_start
 from lbfast._fast.sched_mh cimport mh_change, mh_pick, mh_start, mh_stop
-from lbfast._fast.sched_nq cimport nq_pick
-from lbfast._fast.sched_ovf cimport ovf_pick
-from lbfast._fast.sched_rr cimport rr_change, rr_pick, rr_start, rr_stop
-from lbfast._fast.sched_sed cimport sed_pick
+from lbfast._fast.sched_nq cimport nq_change, nq_load, nq_pick, nq_start
+from lbfast._fast.sched_ovf cimport ovf_change, ovf_load, ovf_pick, ovf_start
+from lbfast._fast.sched_rr cimport rr_change, rr_load, rr_pick, rr_start, rr_stop
+from lbfast._fast.sched_sed cimport sed_change, sed_load, sed_pick, sed_start
 from lbfast._fast.sched_sh cimport sh_change, sh_pick, sh_start, sh_stop
-from lbfast._fast.sched_twos cimport twos_pick
-from lbfast._fast.sched_wlc cimport wlc_pick
-from lbfast._fast.sched_wrr cimport wrr_change, wrr_pick, wrr_start, wrr_stop
+from lbfast._fast.sched_twos cimport twos_change, twos_load, twos_pick, twos_start, twos_stop
+from lbfast._fast.sched_wlc cimport wlc_change, wlc_load, wlc_pick, wlc_start
+from lbfast._fast.sched_wrr cimport wrr_change, wrr_load, wrr_pick, wrr_start, wrr_stop
 from lbfast._fast.sctpstate cimport *
 from lbfast._fast.service cimport *
 from lbfast._fast.siptext cimport *

@@ -104,7 +104,7 @@ cdef bint engine_derive(engine_t *e, uint32_t nworkers) noexcept nogil:
     if e.workers[nworkers].wheel.heads == NULL:
         return False
     memset(e.workers[nworkers].wheel.heads, 0xFF, WHEEL_SLOTS * sizeof(uint32_t))
-    if not (map_init(&e.services, 64) and map_init(&e.steer, 64)):
+    if not (map_init(&e.services, 64) and map_init(&e.steer, 64) and map_init(&e.members, 64)):
         return False
     if not world_init(&e.world, MAX_NEIGHS):
         return False
@@ -169,6 +169,7 @@ cdef void engine_free(engine_t *e) noexcept nogil:
     free(e.workers)
     map_free(&e.services)
     map_free(&e.steer)
+    map_free(&e.members)
     if e.world.request_fd >= 0:
         close(e.world.request_fd)
     world_free(&e.world)
@@ -193,6 +194,7 @@ cdef void engine_attach(engine_t *e, uint32_t now, repair_t *found) noexcept nog
     attach_dests(e, found)
     attach_services(e, found)
     attach_conns(e, found)
+    attach_scheds(e, found)
 
 
 cdef void attach_dests(engine_t *e, repair_t *found) noexcept nogil:
@@ -223,7 +225,13 @@ cdef void attach_services(engine_t *e, repair_t *found) noexcept nogil:
         svc_key_put(e, &e.svcs[i], i)
         svc_steer(e, &e.svcs[i], 1)
         attach_list(e, i)
-        if sched_bind(e, i, e.svcs[i].sched_name):
+
+
+cdef void attach_scheds(engine_t *e, repair_t *found) noexcept nogil:
+    """Start the schedulers on the counts that the connections left."""
+    cdef uint32_t i
+    for i in range(e.max_svcs):
+        if e.svcs[i].used and sched_bind(e, i, e.svcs[i].sched_name):
             found.broken += 1
     pe_count(e)
 
@@ -234,7 +242,7 @@ cdef void attach_list(engine_t *e, uint32_t svc) noexcept nogil:
     cdef uint32_t i, at
     for i in range(e.max_dests):
         if e.dests[i].flags & DEST_AVAILABLE and e.dests[i].svc == svc:
-            if not list_insert(s, i):
+            if not list_insert(s, i) or not dest_enter(e, &e.dests[i], i):
                 return
             at = 0
             while at + 1 < s.ndest and e.dests[s.list[at + 1]].order > e.dests[i].order:

@@ -1,17 +1,5 @@
 """The table of schedulers: one line each."""
 
-cdef bint no_start(sched_t *s) noexcept nogil:
-    return True
-
-
-cdef void no_stop(sched_t *s) noexcept nogil:
-    pass
-
-
-cdef bint no_change(sched_t *s, uint32_t event, uint32_t at) noexcept nogil:
-    return True
-
-
 cdef sched_ops_t[32] SCHEDULERS
 cdef uint32_t N_SCHEDULERS = 0
 
@@ -20,7 +8,7 @@ cdef void sched_register(
     const char *name,
     bint (*start)(sched_t *s) noexcept nogil,
     void (*stop)(sched_t *s) noexcept nogil,
-    bint (*change)(sched_t *s, uint32_t event, uint32_t at) noexcept nogil,
+    bint (*change)(sched_t *s, uint32_t event, uint32_t at, uint32_t dest) noexcept nogil,
     int (*pick)(sched_t *s, const pkt_t *p, worker_t *w) noexcept nogil,
     void (*load)(sched_t *s, uint32_t dest) noexcept nogil,
 ) noexcept:
@@ -29,20 +17,20 @@ cdef void sched_register(
     N_SCHEDULERS += 1
 
 
-sched_register(b"rr", rr_start, rr_stop, rr_change, rr_pick, NULL)
-sched_register(b"wrr", wrr_start, wrr_stop, wrr_change, wrr_pick, NULL)
-sched_register(b"lc", no_start, no_stop, no_change, lc_pick, NULL)
-sched_register(b"wlc", no_start, no_stop, no_change, wlc_pick, NULL)
-sched_register(b"sed", no_start, no_stop, no_change, sed_pick, NULL)
-sched_register(b"nq", no_start, no_stop, no_change, nq_pick, NULL)
-sched_register(b"fo", no_start, no_stop, no_change, fo_pick, NULL)
-sched_register(b"ovf", no_start, no_stop, no_change, ovf_pick, NULL)
+sched_register(b"rr", rr_start, rr_stop, rr_change, rr_pick, rr_load)
+sched_register(b"wrr", wrr_start, wrr_stop, wrr_change, wrr_pick, wrr_load)
+sched_register(b"lc", lc_start, heap_stop, lc_change, lc_pick, lc_load)
+sched_register(b"wlc", wlc_start, heap_stop, wlc_change, wlc_pick, wlc_load)
+sched_register(b"sed", sed_start, heap_stop, sed_change, sed_pick, sed_load)
+sched_register(b"nq", nq_start, heap_stop, nq_change, nq_pick, nq_load)
+sched_register(b"fo", fo_start, heap_stop, fo_change, fo_pick, fo_load)
+sched_register(b"ovf", ovf_start, heap_stop, ovf_change, ovf_pick, ovf_load)
 sched_register(b"dh", dh_start, dh_stop, dh_change, dh_pick, NULL)
 sched_register(b"sh", sh_start, sh_stop, sh_change, sh_pick, NULL)
 sched_register(b"mh", mh_start, mh_stop, mh_change, mh_pick, NULL)
-sched_register(b"lblc", cache_start, cache_stop, no_change, lblc_pick, NULL)
-sched_register(b"lblcr", cache_start, cache_stop, no_change, lblcr_pick, NULL)
-sched_register(b"twos", no_start, no_stop, no_change, twos_pick, NULL)
+sched_register(b"lblc", cache_start, cache_stop, cache_change, lblc_pick, cache_load)
+sched_register(b"lblcr", cache_start, cache_stop, cache_change, lblcr_pick, cache_load)
+sched_register(b"twos", twos_start, twos_stop, twos_change, twos_pick, twos_load)
 
 
 cdef sched_ops_t *sched_find(const char *name) noexcept nogil:

@@ -1,7 +1,7 @@
 """What a scheduler is: the structs and helpers that every `sched_*.pxd` works with.
 
-A scheduler sees a service as `sched_t`: `list[0 .. ndest-1]` are the indices of its destinations
-in `dests`, newest first.  It keeps what it needs behind `priv`.
+A scheduler sees a service as `sched_t`: `list[0 .. ndest-1]` are the indices of its destinations in
+`dests`, newest first.  It keeps what it needs behind `priv`.
 """
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
@@ -14,12 +14,13 @@ cdef enum sched_event_t:         # why `change` is called
     DEST_REMOVED = 1
     DEST_EDITED = 2
 
-# `at` is the position in the list: of the new one, or where the removed one was.
+# `at` is the position in the list: of the new or the edited one, or where the removed one was;
+# `dest` is its index.  The list is already changed.
 ctypedef struct sched_ops_t:
     const char *name
     bint (*start)(sched_t *s) noexcept nogil                     # False: no memory
     void (*stop)(sched_t *s) noexcept nogil
-    bint (*change)(sched_t *s, uint32_t event, uint32_t at) noexcept nogil
+    bint (*change)(sched_t *s, uint32_t event, uint32_t at, uint32_t dest) noexcept nogil
     int (*pick)(sched_t *s, const pkt_t *p, worker_t *w) noexcept nogil   # dest index, NO_DEST
     void (*load)(sched_t *s, uint32_t dest) noexcept nogil       # its counts changed; may be NULL
 

@@ -1,4 +1,5 @@
-"""What lblc and lblcr keep: for each destination address (of packets) its real servers (spec 5.7).
+"""What lblc and lblcr keep: for each destination address (of packets) its real servers (spec 5.7),
+and the order in which wlc would pick.
 
 The buckets, the limits and the collection of what is unused are the kernel's.  An entry counts as
 a reference to each of its servers, so that a deleted one can be revived as what it was.
@@ -8,8 +9,9 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memmove
 
 from lbfast._fast.map cimport addr_eq
-from lbfast._fast.sched cimport dest_of
+from lbfast._fast.sched cimport DEST_ADDED, DEST_REMOVED
 from lbfast._fast.sched_hash cimport fold_h, hash_32
+from lbfast._fast.sched_heap cimport RANK_WLC, heap_fill, heap_follow, heap_t, heap_update
 from lbfast._fast.types cimport TICKS_PER_S, addr_t, dest_t, sched_t
 
 cdef enum:
@@ -31,20 +33,54 @@ ctypedef struct entry_t:
     uint32_t *set                    # destination indices, last added first
 
 ctypedef struct cache_t:
+    heap_t order                     # as wlc wants them
+    uint32_t nlazy                   # servers with `dest_t.mark`: less than half as busy as weighted
     entry_t *buckets[1024]
     uint32_t count
     uint32_t rover                   # bucket where the last collection ended
     uint32_t runs
     uint32_t due                     # tick of the next collection
-    uint32_t started                 # `due` is set
 
 
 cdef inline bint cache_start(sched_t *s) noexcept nogil:
+    cdef cache_t *c
+    cdef uint32_t i
     s.priv = calloc(1, sizeof(cache_t))
     if s.priv == NULL:
         return False
-    (<cache_t *>s.priv).runs = 1
-    return True
+    c = <cache_t *>s.priv
+    c.runs = 1
+    c.due = s.born + CACHE_RUN_TICKS
+    for i in range(s.ndest):
+        s.dests[s.list[i]].mark = 0
+        cache_mark(s, s.list[i], dest_lazy(&s.dests[s.list[i]]))
+    return heap_fill(s, &c.order, RANK_WLC)
+
+
+cdef inline bint dest_lazy(const dest_t *d) noexcept nogil:
+    return <uint64_t>d.activeconns * 2 < <uint64_t>d.weight
+
+
+cdef inline void cache_mark(sched_t *s, uint32_t dest, bint lazy) noexcept nogil:
+    """Note whether a server has less than half the active connections that its weight says."""
+    if s.dests[dest].mark != <uint32_t>lazy:
+        s.dests[dest].mark = lazy
+        (<cache_t *>s.priv).nlazy += 1 if lazy else -1
+
+
+cdef inline void cache_load(sched_t *s, uint32_t dest) noexcept nogil:
+    heap_update(s, &(<cache_t *>s.priv).order, dest, RANK_WLC)
+    cache_mark(s, dest, dest_lazy(&s.dests[dest]))
+
+
+cdef inline bint cache_change(
+    sched_t *s, uint32_t event, uint32_t at, uint32_t dest
+) noexcept nogil:
+    """Follow a change of the list; entries keep what they have, even a deleted server."""
+    if event == DEST_ADDED:
+        s.dests[dest].mark = 0
+    cache_mark(s, dest, event != DEST_REMOVED and dest_lazy(&s.dests[dest]))
+    return heap_follow(s, &(<cache_t *>s.priv).order, event, dest, RANK_WLC)
 
 
 cdef inline void entry_free(sched_t *s, entry_t *e) noexcept nogil:
@@ -65,6 +101,7 @@ cdef inline void cache_stop(sched_t *s) noexcept nogil:
                 e = c.buckets[b]
                 c.buckets[b] = e.next
                 entry_free(s, e)
+        free(c.order.at)
     free(c)
     s.priv = NULL
 
@@ -170,21 +207,12 @@ cdef inline void cache_run(sched_t *s, uint32_t now, uint64_t expiration) noexce
 cdef inline void cache_clean(sched_t *s, uint32_t now, int expiration_s) noexcept nogil:
     """Make up for the collections that were due since the last packet."""
     cdef cache_t *c = <cache_t *>s.priv
-    if not c.started:
-        c.started = True
-        c.due = now + CACHE_RUN_TICKS
     while <int>(now - c.due) >= 0:
         cache_run(s, c.due, <uint64_t>expiration_s * TICKS_PER_S)
         c.due += CACHE_RUN_TICKS
 
 
-cdef inline bint dest_too_busy(sched_t *s, const dest_t *d) noexcept nogil:
+cdef inline bint dest_too_busy(const sched_t *s, const dest_t *d) noexcept nogil:
     """Whether it has more active connections than its weight says, while another of the service
     (usable or not) has less than half of its own."""
-    cdef uint32_t i
-    if d.activeconns <= <uint32_t>d.weight:
-        return False
-    for i in range(s.ndest):
-        if <uint64_t>dest_of(s, i).activeconns * 2 < <uint64_t>dest_of(s, i).weight:
-            return True
-    return False
+    return d.activeconns > <uint32_t>d.weight and (<const cache_t *>s.priv).nlazy != 0

@@ -31,7 +31,9 @@ cdef inline void dh_stop(sched_t *s) noexcept nogil:
     s.priv = NULL
 
 
-cdef inline bint dh_change(sched_t *s, uint32_t event, uint32_t at) noexcept nogil:
+cdef inline bint dh_change(
+    sched_t *s, uint32_t event, uint32_t at, uint32_t dest
+) noexcept nogil:
     """Deal again; an edit changes nothing, for weights do not count."""
     if event != DEST_EDITED:
         dh_fill(s)

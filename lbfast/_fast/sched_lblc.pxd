@@ -5,7 +5,7 @@ from lbfast._fast.sched_cache cimport (
     cache_add, cache_clean, cache_find, cache_t, dest_too_busy, entry_add, entry_remove, entry_t,
 )
 from lbfast._fast.sched_hash cimport header_daddr
-from lbfast._fast.sched_wlc cimport wlc_pick
+from lbfast._fast.sched_heap cimport heap_first
 from lbfast._fast.types cimport (
     DEST_AVAILABLE, NO_DEST, dest_t, engine_t, pkt_t, sched_t, worker_t,
 )
@@ -26,7 +26,7 @@ cdef inline int lblc_pick(sched_t *s, const pkt_t *p, worker_t *w) noexcept nogi
         d = &s.dests[e.set[0]]
         if d.flags & DEST_AVAILABLE and d.weight > 0 and not dest_too_busy(s, d):
             return <int>e.set[0]
-    dest = wlc_pick(s, p, w)
+    dest = heap_first(&(<cache_t *>s.priv).order)
     if dest == NO_DEST:
         return NO_DEST
     if e == NULL:

@@ -6,7 +6,7 @@ from lbfast._fast.sched_cache cimport (
     cache_add, cache_clean, cache_find, cache_t, dest_too_busy, entry_add, entry_remove, entry_t,
 )
 from lbfast._fast.sched_hash cimport header_daddr
-from lbfast._fast.sched_wlc cimport wlc_pick
+from lbfast._fast.sched_heap cimport heap_first
 from lbfast._fast.types cimport (
     DEST_AVAILABLE, NO_DEST, TICKS_PER_S, dest_t, engine_t, pkt_t, sched_t, worker_t,
 )
@@ -67,7 +67,7 @@ cdef inline int lblcr_pick(sched_t *s, const pkt_t *p, worker_t *w) noexcept nog
         set_shrink(s, e, w.now, expiration * TICKS_PER_S)
         if dest != NO_DEST and not dest_too_busy(s, &s.dests[dest]):
             return dest
-    dest = wlc_pick(s, p, w)
+    dest = heap_first(&(<cache_t *>s.priv).order)
     if dest == NO_DEST:
         return NO_DEST
     if e == NULL:

@@ -149,7 +149,9 @@ cdef inline void mh_stop(sched_t *s) noexcept nogil:
     s.priv = NULL
 
 
-cdef inline bint mh_change(sched_t *s, uint32_t event, uint32_t at) noexcept nogil:
+cdef inline bint mh_change(
+    sched_t *s, uint32_t event, uint32_t at, uint32_t dest
+) noexcept nogil:
     return mh_room(s)
 
 

@@ -1,15 +1,26 @@
 """nq: never queue.  Same rule as the kernel's ip_vs_nq."""
 from libc.stdint cimport uint32_t
 
-from lbfast._fast.sched cimport dest_of, dest_usable
-from lbfast._fast.sched_sed cimport sed_pick
+from lbfast._fast.sched_heap cimport (
+    RANK_NQ, heap_first, heap_follow, heap_start, heap_t, heap_update,
+)
 from lbfast._fast.types cimport pkt_t, sched_t, worker_t
+
+
+cdef inline bint nq_start(sched_t *s) noexcept nogil:
+    return heap_start(s, RANK_NQ)
+
+
+cdef inline bint nq_change(
+    sched_t *s, uint32_t event, uint32_t at, uint32_t dest
+) noexcept nogil:
+    return heap_follow(s, <heap_t *>s.priv, event, dest, RANK_NQ)
+
+
+cdef inline void nq_load(sched_t *s, uint32_t dest) noexcept nogil:
+    heap_update(s, <heap_t *>s.priv, dest, RANK_NQ)
 
 
 cdef inline int nq_pick(sched_t *s, const pkt_t *p, worker_t *w) noexcept nogil:
     """Return the first usable destination without active connections, else what sed picks."""
-    cdef uint32_t i
-    for i in range(s.ndest):
-        if dest_usable(dest_of(s, i)) and dest_of(s, i).activeconns == 0:
-            return <int>s.list[i]
-    return sed_pick(s, p, w)
+    return heap_first(<heap_t *>s.priv)

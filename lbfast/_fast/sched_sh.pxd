@@ -45,7 +45,9 @@ cdef inline void sh_stop(sched_t *s) noexcept nogil:
     s.priv = NULL
 
 
-cdef inline bint sh_change(sched_t *s, uint32_t event, uint32_t at) noexcept nogil:
+cdef inline bint sh_change(
+    sched_t *s, uint32_t event, uint32_t at, uint32_t dest
+) noexcept nogil:
     sh_fill(s)
     return True
 

@@ -102,24 +102,34 @@ cdef void steer_ports(
 # ---------------------------------------------------------------- schedulers of services
 
 cdef int sched_bind(engine_t *e, uint32_t i, const char *name) noexcept nogil:
-    """Give service i the scheduler of that name, started on its present list."""
+    """Give service i the scheduler of that name, started on its present list; if that fails, the
+    one it had starts again."""
     cdef sched_t *s = &e.scheds[i]
     cdef sched_ops_t *ops = NULL
+    cdef sched_ops_t *old
     if strcmp(name, b"none") != 0:
         ops = sched_find(name)
         if ops == NULL:
             return -ENOENT
+    old = <sched_ops_t *>s.ops
     sched_unbind(e, i)
-    if ops == NULL:
-        return 0
     s.flags = e.svcs[i].flags
     s.is_v6 = svc_is_v6(&e.svcs[i])
     s.dests = e.dests
+    s.born = e.workers[0].now
+    if ops == NULL or sched_start(s, ops):
+        return 0
+    if old != NULL:
+        sched_start(s, old)
+    return -ENOMEM
+
+
+cdef bint sched_start(sched_t *s, sched_ops_t *ops) noexcept nogil:
     if not ops.start(s):
         ops.stop(s)
-        return -ENOMEM
+        return False
     s.ops = ops
-    return 0
+    return True
 
 
 cdef void sched_unbind(engine_t *e, uint32_t i) noexcept nogil:
@@ -129,9 +139,11 @@ cdef void sched_unbind(engine_t *e, uint32_t i) noexcept nogil:
         s.ops = NULL
 
 
-cdef bint sched_changed(engine_t *e, uint32_t i, uint32_t event, uint32_t at) noexcept nogil:
+cdef bint sched_changed(
+    engine_t *e, uint32_t i, uint32_t event, uint32_t at, uint32_t dest
+) noexcept nogil:
     cdef sched_t *s = &e.scheds[i]
-    return s.ops == NULL or (<sched_ops_t *>s.ops).change(s, event, at)
+    return s.ops == NULL or (<sched_ops_t *>s.ops).change(s, event, at, dest)
 
 
 cdef bint list_insert(sched_t *s, uint32_t dest) noexcept nogil:
@@ -223,9 +235,9 @@ cdef int svc_edit(engine_t *e, const svc_t *new) noexcept nogil:
 
 cdef int svc_del(engine_t *e, uint32_t i) noexcept nogil:
     """Unlink a service; its destinations go to the trash and keep their connections (1.1)."""
+    sched_unbind(e, i)
     while e.scheds[i].ndest:
         dest_unlink(e, i, 0)
-    sched_unbind(e, i)
     svc_steer(e, &e.svcs[i], -1)
     svc_key_del(e, &e.svcs[i])
     e.svcs[i].used = 0
@@ -242,11 +254,23 @@ cdef bint dest_same(const dest_t *x, const dest_t *y) noexcept nogil:
 cdef uint32_t dest_by_key(engine_t *e, uint32_t svc, const dest_t *like) noexcept nogil:
     """Return the position in the service's list of the destination with that key."""
     cdef sched_t *s = &e.scheds[svc]
-    cdef uint32_t at
-    for at in range(s.ndest):
-        if dest_same(&e.dests[s.list[at]], like):
+    cdef uint32_t i = map_get(&e.members, &like.addr, proto_port(like.af, like.port), svc + 1)
+    cdef uint32_t low = 0, high = s.ndest, at
+    if i == NO_INDEX:
+        return NO_INDEX
+    while True:                          # the list is sorted: newest first
+        at = (low + high) // 2
+        if e.dests[s.list[at]].order > e.dests[i].order:
+            low = at + 1
+        elif s.list[at] != i:
+            high = at
+        else:
             return at
-    return NO_INDEX
+
+
+cdef bint dest_enter(engine_t *e, const dest_t *d, uint32_t i) noexcept nogil:
+    """Let dest_by_key find a member of a service."""
+    return map_put(&e.members, &d.addr, proto_port(d.af, d.port), d.svc + 1, i)
 
 
 cdef int dest_check(engine_t *e, uint32_t svc, const dest_t *d) noexcept nogil:
@@ -277,18 +301,22 @@ cdef bint dest_addr_fits(engine_t *e, const dest_t *d) noexcept nogil:
 
 cdef uint32_t dest_in_trash(engine_t *e, const svc_t *s, const dest_t *like) noexcept nogil:
     """Return the record to revive: same destination of a service with the same key (1.7)."""
-    cdef uint32_t i
+    cdef uint32_t i, left = e.ntrash
     cdef const dest_t *d
-    for i in range(e.max_dests):
+    for i in range(e.max_dests if left else 0):
         d = &e.dests[i]
+        if not d.flags & DEST_USED or d.flags & DEST_AVAILABLE:
+            continue
         if (
-            d.flags & DEST_USED and not d.flags & DEST_AVAILABLE and dest_same(d, like)
-            and d.vaf == s.af and d.vfwmark == s.fwmark
+            dest_same(d, like) and d.vaf == s.af and d.vfwmark == s.fwmark
             and (s.fwmark or (
                 d.vprotocol == s.protocol and d.vport == s.port and addr_eq(&d.vaddr, &s.addr)
             ))
         ):
             return i
+        left -= 1
+        if left == 0:
+            break
     return NO_INDEX
 
 
@@ -340,12 +368,14 @@ cdef int dest_add(engine_t *e, uint32_t svc, const dest_t *new) noexcept nogil:
 
 cdef uint32_t dest_fresh(engine_t *e, const dest_t *new) noexcept nogil:
     """Prepare a free record for a destination; it is not live yet."""
-    cdef uint32_t i
-    for i in range(e.max_dests):
+    cdef uint32_t i, tried
+    for tried in range(e.max_dests):
+        i = (e.dest_hint + tried) % e.max_dests
         if not e.dests[i].flags & DEST_USED:
             break
     else:
         return NO_INDEX
+    e.dest_hint = i + 1
     memset(&e.dests[i], 0, sizeof(dest_t))
     e.dests[i].addr = new.addr
     e.dests[i].port = new.port
@@ -366,14 +396,15 @@ cdef void dest_set_key(dest_t *d, const svc_t *s) noexcept nogil:
 
 cdef int dest_link(engine_t *e, uint32_t svc, uint32_t i) noexcept nogil:
     cdef dest_t *d = &e.dests[i]
-    if not list_insert(&e.scheds[svc], i):
-        return -ENOMEM
     d.svc = svc
+    if not dest_enter(e, d, i) or not list_insert(&e.scheds[svc], i):
+        return -ENOMEM
+    d.slot = NO_INDEX
     d.order = next_order(e)
     d.idle_since_s = 0
     d.flags |= DEST_USED | DEST_AVAILABLE | DEST_STEERED
     dest_steer(e, d, 1)
-    if not sched_changed(e, svc, DEST_ADDED, 0):
+    if not sched_changed(e, svc, DEST_ADDED, 0, i):
         dest_unlink(e, svc, 0)
         return -EINVAL
     return 0
@@ -389,7 +420,7 @@ cdef int dest_edit(engine_t *e, uint32_t svc, const dest_t *new) noexcept nogil:
     dest_steer(e, &e.dests[e.scheds[svc].list[at]], -1)
     dest_set(&e.dests[e.scheds[svc].list[at]], new)
     dest_steer(e, &e.dests[e.scheds[svc].list[at]], 1)
-    sched_changed(e, svc, DEST_EDITED, at)
+    sched_changed(e, svc, DEST_EDITED, at, e.scheds[svc].list[at])
     return 0
 
 
@@ -409,7 +440,8 @@ cdef void dest_unlink(engine_t *e, uint32_t svc, uint32_t at) noexcept nogil:
     e.ntrash += 1
     s.ndest -= 1
     memmove(s.list + at, s.list + at + 1, (s.ndest - at) * sizeof(uint32_t))
-    sched_changed(e, svc, DEST_REMOVED, at)
+    map_del(&e.members, &d.addr, proto_port(d.af, d.port), svc + 1)
+    sched_changed(e, svc, DEST_REMOVED, at, <uint32_t>(d - e.dests))
     d.svc = NO_INDEX
     if e.settings.expire_nodest_conn and d.refs:
         dest_sweep(e, <uint32_t>(d - e.dests))

@@ -195,8 +195,10 @@ ctypedef struct dest_t:
     uint32_t activeconns       # (l)
     uint32_t inactconns        # (l)
     uint32_t persistconns      # (l)
-    uint32_t refs              # (l) connections and templates bound
+    uint32_t refs              # (l) connections and templates bound, entries of lblc and lblcr
     uint32_t idle_since_s      # (c) trash: when first seen unreferenced, 0 = not yet
+    uint32_t slot              # (l) derived: where the scheduler keeps it, NO_INDEX = nowhere
+    uint32_t mark              # (l) derived: what else the scheduler notes of it
     uint64_t order             # larger = added later
     # the key of the service, for revival from the trash (spec 1.7)
     addr_t vaddr
@@ -345,6 +347,7 @@ ctypedef struct sched_t:       # scheduling state of one service; derived, never
     dest_t *dests              # the whole array: dests[list[i]]
     uint32_t flags             # SVC_SCHED*
     uint32_t is_v6
+    uint32_t born              # tick at which the scheduler was started
     void *priv                 # what the scheduler keeps
     void *ops                  # sched_ops_t *; NULL: none
 
@@ -549,6 +552,8 @@ ctypedef struct engine_t:
     uint32_t template_mask
     uint32_t nexpected         # (l) connections with CONN_EXPECTED
     map_t services             # (protocol, address, port) and fwmark -> svc
+    map_t members              # (c) service and (family, address, port) -> destination
+    uint32_t dest_hint         # (c) records below are in use, as a rule
     map_t steer                # VIPs and NAT servers: what is taken from the host
     uint32_t has_masq[2]       # [is_v6] number of NAT servers
     uint32_t nsvcs[2]
