@@ -269,6 +269,3 @@ def _decoded(sock: socket.socket, get: int) -> Iterator[Any]:
         for kind, _, at, _ in rtnl.messages(data):
             if kind == new:
                 yield _decode(new, data, at)
-
-
-Watcher = Follower

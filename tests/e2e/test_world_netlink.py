@@ -220,7 +220,6 @@ async def multipath6(net: Lab, world: Recorder, _: Follower) -> None:
 
 async def policy_rules(net: Lab, world: Recorder, follower: Follower) -> None:
     ip(net.director, "route add default via 10.2.0.2 table 77")
-    await asyncio.sleep(0)
     assert not world.route("0.0.0.0", 0, table=77), "no rule names the table"
     ip(net.director, "rule add from 10.5.0.0/16 lookup 77 pref 100")
     await until(lambda: world.route("0.0.0.0", 0, table=77))
