@@ -6,6 +6,7 @@ the end.  Fields are stored as they come out of `csum_fold`, with no byte swap.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from lbfast._fast.types cimport LB_UNLIKELY
 from lbfast._fast.wire cimport IPPROTO_UDP_, put16, raw16, raw32
 
 cdef extern from *:
@@ -98,14 +99,18 @@ cdef inline uint64_t ipv4_options_sum(const uint8_t *l3, uint32_t header_len) no
 cdef inline bint ipv4_header_ok(const uint8_t *l3, uint32_t header_len) noexcept nogil:
     cdef uint64_t sum = <uint64_t>raw32(l3) + raw32(l3 + 4) + raw32(l3 + 8)
     sum += <uint64_t>raw32(l3 + 12) + raw32(l3 + 16)
-    return csum_raw(sum + ipv4_options_sum(l3, header_len)) == 0xFFFF
+    if LB_UNLIKELY(header_len != 20):
+        sum += ipv4_options_sum(l3, header_len)
+    return csum_raw(sum) == 0xFFFF
 
 
 cdef inline void ipv4_header_seal(uint8_t *l3) noexcept nogil:
     """Compute the header checksum from scratch; the old one is not read."""
     cdef uint64_t sum = <uint64_t>raw32(l3) + raw32(l3 + 4) + raw16(l3 + 8)
     sum += <uint64_t>raw32(l3 + 12) + raw32(l3 + 16)
-    put16(l3 + 10, csum_fold(sum + ipv4_options_sum(l3, (l3[0] & 15) * 4)))
+    if LB_UNLIKELY(l3[0] != 0x45):
+        sum += ipv4_options_sum(l3, (l3[0] & 15) * 4)
+    put16(l3 + 10, csum_fold(sum))
 
 
 cdef inline uint64_t csum_swap(
