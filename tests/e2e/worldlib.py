@@ -1,7 +1,7 @@
 """A client, a director and a server in namespaces of their own, for tests of the world around.
 
-    client eth0 10.1.0.2 --- 10.1.0.1 eth0 director eth1 10.2.0.1 --- 10.2.0.2 eth0 server
-                  fd01::2     fd01::1                    fd02::1      fd02::2
+client eth0 10.1.0.2 --- 10.1.0.1 eth0 director eth1 10.2.0.1 --- 10.2.0.2 eth0 server
+              fd01::2     fd01::1                    fd02::1      fd02::2
 """
 
 from __future__ import annotations
@@ -156,7 +156,9 @@ class Tap:
             for c, t, f, k in tap_filter()
         )
         buf = ctypes.create_string_buffer(code, len(code))
-        fprog = len(tap_filter()).to_bytes(8, "little") + ctypes.addressof(buf).to_bytes(8, "little")
+        fprog = len(tap_filter()).to_bytes(8, "little") + ctypes.addressof(buf).to_bytes(
+            8, "little"
+        )
         self.sock.setsockopt(socket.SOL_SOCKET, 26, fprog)  # SO_ATTACH_FILTER
 
 
