@@ -28,6 +28,7 @@ from __future__ import annotations
 
 from netns.topo import (
     FORWARDING,
+    Address,
     Host,
     Link,
     Route,
@@ -82,7 +83,9 @@ def _router(*more: tuple[str, str, str], routes: tuple[Route, ...] = ()) -> Host
 
 def _director(*more: tuple[str, str, str]) -> Host:
     own = [*addresses("eth0", "10.2.0.2/24", "fd00:2::2/64")]
-    own += addresses("eth0", f"{VIP[4]}/32", f"{VIP[6]}/128")
+    own += addresses("eth0", f"{VIP[4]}/32")
+    # longer than the prefix of ::2, it would be preferred as the source of health checks
+    own.append(Address("eth0", f"{VIP[6]}/128", is_source=False))
     for name, v4, v6 in more:
         own += addresses(name, v4, v6)
     return Host("director", tuple(own), default_via("10.2.0.1", "fd00:2::1"), FORWARDING)

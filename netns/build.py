@@ -32,7 +32,7 @@ BASE_SYSCTLS = (
 
 
 class Net:
-    """A topology made real under a prefix of its own; a context manager that removes it unless kept."""
+    """A topology made real under a prefix of its own; a context manager removes it unless kept."""
 
     def __init__(self, topology: Topology, scratch: Path | None = None) -> None:
         """Build it.  `scratch` takes the logs and stays; without it they go with the network.
@@ -162,6 +162,7 @@ class Net:
         yield from (f"link set {name} up" for name in self.topology.interfaces(host.name))
         for address in host.addresses:
             extra = "nodad" if address.is_v6 else f"label {address.label or address.interface}"
+            extra += "" if address.is_source else " preferred_lft 0"
             yield f"addr add {address.value} dev {address.interface} {extra}"
         for route in host.routes:
             via = f" via {route.via}" if route.via else ""

@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from netns.cookie import namespace_cookie
+from netns.inside import namespace_cookie
 from netns.wait import wait_for
 
 RECORDS = Path("/run/lbfast-netns")

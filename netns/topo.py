@@ -12,6 +12,7 @@ class Address:
     interface: str
     value: str
     label: str = ""  # IPv4 only, as in eth0:0
+    is_source: bool = True  # False: never chosen for the host's own packets (IPv6 only)
 
     @property
     def is_v6(self) -> bool:

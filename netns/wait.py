@@ -11,7 +11,7 @@ T = TypeVar("T")
 STEP_S = 0.02
 
 
-def wait_for(condition: Callable[[], T], timeout_s: float = 30, what: str = "") -> T:
+def wait_for(condition: Callable[[], T | None], timeout_s: float = 30, what: str = "") -> T:
     """Call `condition` until it returns something true, and return that.
 
     Raises TimeoutError naming `what` (or the condition) after `timeout_s`.

@@ -1,0 +1,38 @@
+"""Seeing packets on an interface: tcpdump into a file, scapy out of it."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from scapy.packet import Packet
+from scapy.utils import rdpcap
+
+from netns.build import Net
+
+
+class Capture:
+    """Captures from entering to leaving the context; the packets are there afterwards."""
+
+    def __init__(self, net: Net, host: str, interface: str, expression: str = "") -> None:
+        self.path = net.scratch / f"{host}-{interface}-{len(net.processes)}.pcap"
+        words = ["tcpdump", "-U", "--immediate-mode", "-n", "-i", interface, "-B", "65536"]
+        words += ["-s", "0", "-w", str(self.path), *expression.split()]
+        self._process = net.start(host, words, f"tcpdump-{len(net.processes)}")
+        self.packets: list[Packet] = []
+
+    def __enter__(self) -> Capture:
+        self._process.wait_for_line("listening on")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._process.stop()
+        self.packets = list(rdpcap(str(self.path)))
+
+    def size(self) -> int:
+        """Return how many bytes are in the file by now; it grows with each packet."""
+        return self.path.stat().st_size if self.path.exists() else 0
