@@ -215,13 +215,7 @@ cdef uint32_t conn_new(
     if i == NO_INDEX:
         return NO_INDEX
     c = &e.conns[i]
-    c.caddr = addr_fold(&t.caddr)
-    c.vaddr = addr_fold(&t.vaddr)
-    c.daddr = addr_fold(&t.daddr)
-    c.cport = t.cport
-    c.vport = t.vport
-    c.dport = t.dport
-    c.protocol = t.protocol
+    conn_set_tuple(e, i, t)
     flags = ftp_flags(e, t, flags)
     if flags & CONN_NO_CPORT:
         flags |= CONN_EXPECTED
@@ -234,12 +228,7 @@ cdef uint32_t conn_new(
         memcpy(x.pe_data, t.pe_data, t.pe_len)
     c.timeout = 3 * TICKS_PER_S
     c.expires = w.now + c.timeout
-    if t.is_v6 or t.d6:
-        e.conns6[i].caddr = t.caddr
-        e.conns6[i].vaddr = t.vaddr
-        e.conns6[i].daddr = t.daddr
-        flags |= (CONN_V6 if t.is_v6 else 0) | (CONN_D6 if t.d6 else 0)
-    c.flags = flags | CONN_INACTIVE
+    c.flags |= flags | CONN_INACTIVE
     if flags & CONN_EXPECTED:
         e.nexpected += 1
     if dest != NO_INDEX:
@@ -249,6 +238,23 @@ cdef uint32_t conn_new(
         timer_link(e, w, i)
         c.flags |= CONN_HASHED
     return i
+
+
+cdef void conn_set_tuple(engine_t *e, uint32_t i, const tuple_t *t) noexcept nogil:
+    """Write the addresses and ports of a fresh record, and the flags of their families."""
+    cdef conn_t *c = &e.conns[i]
+    c.caddr = addr_fold(&t.caddr)
+    c.vaddr = addr_fold(&t.vaddr)
+    c.daddr = addr_fold(&t.daddr)
+    c.cport = t.cport
+    c.vport = t.vport
+    c.dport = t.dport
+    c.protocol = t.protocol
+    if t.is_v6 or t.d6:
+        e.conns6[i].caddr = t.caddr
+        e.conns6[i].vaddr = t.vaddr
+        e.conns6[i].daddr = t.daddr
+        c.flags = (CONN_V6 if t.is_v6 else 0) | (CONN_D6 if t.d6 else 0)
 
 
 cdef void conn_remove(worker_t *w, uint32_t i) noexcept nogil:

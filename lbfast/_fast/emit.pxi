@@ -89,7 +89,15 @@ cdef verdict_t emit_tagged(
 
 
 cdef verdict_t to_host(worker_t *w, pkt_t *p) noexcept nogil:
-    """Give the packet back to the host, as it came (or as it was rewritten for a local server)."""
+    """Give the packet back to the host as it came; of one that was put together, the fragment
+    stage gives back the fragments."""
+    if LB_UNLIKELY(p.held != NO_INDEX):
+        return HOST
+    return emit_host(w, p)
+
+
+cdef verdict_t emit_host(worker_t *w, pkt_t *p) noexcept nogil:
+    """Queue the packet, as it is now, for the host."""
     cdef uint8_t *data = p.data
     cdef uint32_t length = p.len
     cdef vnet_t v = p.vnet

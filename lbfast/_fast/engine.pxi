@@ -1,4 +1,5 @@
 """Engine: the Python face of the data path."""
+# long: a Cython class cannot be spread over files; its methods only call what others define
 import errno as _errno
 import os as _os
 

@@ -115,8 +115,6 @@ cdef inline bint is_extension(uint32_t protocol) noexcept nogil:
 
 cdef inline verdict_t parse_ipv6(worker_t *w, pkt_t *p) noexcept nogil:
     cdef uint32_t have = p.len - 14
-    cdef uint32_t at = 40, size
-    cdef uint32_t protocol
     p.is_v6 = 1
     if LB_UNLIKELY(have < 40):
         return bad(w, R_TRUNCATED)
@@ -130,31 +128,37 @@ cdef inline verdict_t parse_ipv6(worker_t *w, pkt_t *p) noexcept nogil:
     p.daddr = addr_load(p.l3 + 24, True)
     if LB_UNLIKELY(addr_loopback(&p.saddr, True) or addr_loopback(&p.daddr, True)):
         return bad(w, R_MARTIAN)
-    protocol = p.l3[6]
+    p.protocol = p.l3[6]
     p.nexthdr_at = 6
-    while LB_UNLIKELY(is_extension(protocol)):
-        if at + 8 > p.ip_len:
-            return bad(w, R_TRUNCATED)
-        size = 8
-        if protocol == IPPROTO_FRAGMENT_:
-            p.is_frag = 1
-            p.later_frag = (ld16(p.l3 + at + 2) & 0xFFF8) != 0
-        elif protocol == IPPROTO_AH_:
-            size = (p.l3[at + 1] + 2) * 4
-        else:
-            size = (p.l3[at + 1] + 1) * 8
-        protocol = p.l3[at]
-        p.nexthdr_at = at
-        at += size
-        if at > p.ip_len:
-            return bad(w, R_TRUNCATED)
-        if p.later_frag:
-            break
-    p.protocol = protocol
-    p.l3_len = at
+    p.l3_len = 40
+    if LB_UNLIKELY(is_extension(p.protocol)) and not skip_extensions(p):
+        return bad(w, R_TRUNCATED)
     if LB_UNLIKELY(p.later_frag):
         return NEXT
     return parse_l4(w, p)
+
+
+cdef inline bint skip_extensions(pkt_t *p) noexcept nogil:
+    """Find the transport behind the extension headers; False when they are cut short."""
+    cdef uint32_t at = 40, size
+    while is_extension(p.protocol) and not p.later_frag:
+        if at + 8 > p.ip_len:
+            return False
+        size = 8
+        if p.protocol == IPPROTO_FRAGMENT_:
+            p.is_frag = 1
+            p.later_frag = (ld16(p.l3 + at + 2) & 0xFFF8) != 0
+        elif p.protocol == IPPROTO_AH_:
+            size = (p.l3[at + 1] + 2) * 4
+        else:
+            size = (p.l3[at + 1] + 1) * 8
+        p.protocol = p.l3[at]
+        p.nexthdr_at = at
+        at += size
+        if at > p.ip_len:
+            return False
+    p.l3_len = at
+    return True
 
 
 cdef inline verdict_t parse_l4(worker_t *w, pkt_t *p) noexcept nogil:

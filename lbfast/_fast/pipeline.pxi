@@ -67,12 +67,14 @@ cdef verdict_t fragment_stage(worker_t *w, pkt_t *p) noexcept nogil:
     cdef verdict_t v = <verdict_t>verdict
     if v != NEXT:
         return v
+    w.frames -= 1                         # it was counted in pieces
+    w.bytes -= p.len
     v = classify(w, p, p.data)
     if v == IGNORE:
         v = HOST
     elif v == NEXT:
         v = reassembled_stage(w, p)
-    if v == HOST:
+    if v == HOST and p.held != NO_INDEX:
         frag_give_back(w, p)
     frag_release(w, p)
     return v
@@ -86,81 +88,6 @@ cdef verdict_t reassembled_stage(worker_t *w, pkt_t *p) noexcept nogil:
     if p.role == ROLE_REPLY:
         return reply_stage(w, p)
     return icmp_stage(w, p)
-
-
-# ---------------------------------------------------------------- steering
-
-cdef inline verdict_t steer(worker_t *w, pkt_t *p) noexcept nogil:
-    """Decide whether the frame is ours: the same predicate as the rules that keep it from the
-    host (control/steering.py).  IGNORE: the host has it and we have no say."""
-    cdef engine_t *e = <engine_t *>w.engine
-    p.svc = NO_INDEX
-    if e.nsvcs[p.is_v6] == 0:
-        return IGNORE
-    if LB_UNLIKELY(p.is_frag):
-        return steer_fragment(w, p)
-    if LB_UNLIKELY(e.nmarks):
-        mark_packet(e, p)
-    if LB_LIKELY(p.has_ports):
-        p.svc = service_find(e, p.is_v6, p.protocol, &p.daddr, p.dport, p.fwmark)
-        if p.svc != NO_INDEX:
-            p.role = ROLE_REQUEST
-            return NEXT
-        if e.ntrash and is_lingering(e, p.is_v6, p.protocol, &p.daddr, p.dport):
-            p.role = ROLE_REQUEST
-            return NEXT
-        if e.has_masq[p.is_v6] and is_masq_server(e, p.protocol, &p.saddr, p.sport, p.is_v6):
-            p.role = ROLE_REPLY
-            return NEXT if not addr_is_local(&e.world, &p.daddr, p.is_v6) else IGNORE
-        return passing_reply(w, p)
-    if p.is_icmp_error:
-        return steer_icmp(w, p)
-    return IGNORE
-
-
-cdef verdict_t steer_fragment(worker_t *w, pkt_t *p) noexcept nogil:
-    cdef engine_t *e = <engine_t *>w.engine
-    p.role = ROLE_FRAGMENT
-    if is_vip(e, &p.daddr, p.is_v6):
-        return NEXT
-    if p.protocol == IPPROTO_ICMP_ or (
-        e.has_masq[p.is_v6] and is_masq_addr(e, &p.saddr, p.is_v6)
-    ):
-        return NEXT if not addr_is_local(&e.world, &p.daddr, p.is_v6) else IGNORE
-    return IGNORE
-
-
-cdef verdict_t steer_icmp(worker_t *w, pkt_t *p) noexcept nogil:
-    cdef engine_t *e = <engine_t *>w.engine
-    p.role = ROLE_ICMP
-    if is_vip(e, &p.daddr, p.is_v6):
-        return NEXT
-    if addr_is_local(&e.world, &p.daddr, p.is_v6):
-        return overhear_icmp(w, p)
-    return NEXT if e.has_masq[p.is_v6] else IGNORE
-
-
-cdef verdict_t overhear_icmp(worker_t *w, pkt_t *p) noexcept nogil:
-    """An error for the host itself: ours when it is about a packet that we encapsulated."""
-    cdef inner_t q
-    if icmp_inner(p, &q) and not is_balanced(q.protocol):
-        icmp_tunnel(w, p, &q)
-    return IGNORE
-
-
-cdef verdict_t passing_reply(worker_t *w, pkt_t *p) noexcept nogil:
-    """Account a reply that the host forwards for a real server that is not NATed (spec 2.4)."""
-    cdef engine_t *e = <engine_t *>w.engine
-    cdef uint32_t i
-    if service_find(e, p.is_v6, p.protocol, &p.saddr, p.sport, 0) == NO_INDEX:
-        return IGNORE
-    i = conn_find_out(
-        e, conn_hash(e.seed, addr_fold(&p.daddr), p.dport, p.protocol),
-        p.is_v6, p.protocol, &p.saddr, p.sport, &p.daddr, p.dport,
-    )
-    if i != NO_INDEX:
-        account_reply(w, p, i)
-    return IGNORE
 
 
 # ---------------------------------------------------------------- requests
@@ -298,110 +225,6 @@ cdef inline void count_out(worker_t *w, const pkt_t *p, uint32_t i) noexcept nog
     c = &e.total_counts[w.index]
     c.outpkts += 1
     c.outbytes += p.ip_len
-
-
-# ---------------------------------------------------------------- scheduling
-
-cdef verdict_t schedule_stage(worker_t *w, pkt_t *p, uint32_t *made) noexcept nogil:
-    """Make a connection for a packet that has none (spec 2.3)."""
-    cdef engine_t *e = <engine_t *>w.engine
-    cdef svc_t *s
-    cdef int dest
-    cdef verdict_t v
-    if p.svc == NO_INDEX:
-        return host_or_leave(w, p)
-    s = &e.svcs[p.svc]
-    if p.is_short:
-        return drop(w, R_NO_PORTS)
-    if p.protocol == IPPROTO_TCP_:
-        if not p.from_icmp and (p.tcp_flags & TCP_RST or (
-            not p.tcp_flags & TCP_SYN and not e.settings.sloppy_tcp
-        )):
-            return host_or_leave(w, p)
-    elif p.protocol == IPPROTO_SCTP_ and not p.from_icmp:
-        v = sctp_admit(w, p)
-        if v != NEXT:
-            return v
-    if p.sport == LB_SWAP16(FTP_DATA_PORT):
-        return host_or_leave(w, p)
-    if LB_UNLIKELY(defence_drops(e)):
-        return drop(w, R_DEFENCE)
-    engine_lock(e)
-    if s.flags & SVC_PERSISTENT:
-        v = schedule_persistent(w, p, made)
-        engine_unlock(e)
-        return v if v != HOST else leave(w, p)
-    if s.fwmark == 0 and p.dport != s.port:
-        engine_unlock(e)
-        return leave(w, p)
-    dest = sched_pick(e, p, w)
-    if dest == NO_DEST:
-        engine_unlock(e)
-        return leave(w, p)
-    v = conn_for(w, p, <uint32_t>dest, made)
-    engine_unlock(e)
-    return v
-
-
-cdef inline int sched_pick(engine_t *e, const pkt_t *p, worker_t *w) noexcept nogil:
-    cdef sched_t *s = &e.scheds[p.svc]
-    if s.ops == NULL:
-        return NO_DEST
-    return (<sched_ops_t *>s.ops).pick(s, p, w)
-
-
-cdef inline be16 conn_dport(const svc_t *s, const dest_t *d, be16 dport) noexcept nogil:
-    """The port at the real server (spec 1.4): its own if it has one, but for a persistent service
-    of all ports the packet's."""
-    if d.port == 0 or (s.flags & SVC_PERSISTENT and dport != s.port):
-        return dport
-    return d.port
-
-
-cdef verdict_t conn_for(worker_t *w, pkt_t *p, uint32_t dest, uint32_t *made) noexcept nogil:
-    """Make the connection of this packet to a destination and count it.  Call under the lock."""
-    cdef engine_t *e = <engine_t *>w.engine
-    cdef dest_t *d = &e.dests[dest]
-    cdef tuple_t t
-    cdef uint32_t flags = d.method
-    t.caddr = p.saddr
-    t.vaddr = p.daddr
-    t.daddr = d.addr
-    t.cport = p.sport
-    t.vport = p.dport
-    t.dport = conn_dport(&e.svcs[p.svc], d, p.dport)
-    t.protocol = p.protocol
-    t.is_v6 = p.is_v6
-    t.d6 = d.af == AF_INET6
-    if d.method != MASQ:
-        flags |= CONN_NOOUTPUT
-    if e.svcs[p.svc].fwmark:
-        flags |= CONN_FWMARK
-    if e.svcs[p.svc].flags & SVC_ONEPACKET and p.protocol == IPPROTO_UDP_:
-        flags |= CONN_ONE_PACKET
-    made[0] = conn_new(w, &t, flags, dest)
-    if made[0] == NO_INDEX:
-        return drop(w, R_NO_MEMORY)
-    e.dest_counts[<size_t>w.index * e.max_dests + dest].conns += 1
-    e.svc_counts[<size_t>w.index * e.max_svcs + p.svc].conns += 1
-    e.total_counts[w.index].conns += 1
-    p.new_conn = 1
-    return NEXT
-
-
-cdef inline verdict_t host_or_leave(worker_t *w, pkt_t *p) noexcept nogil:
-    """Not to be scheduled: the host's (an ICMP error: its caller gives the error back)."""
-    return HOST if p.from_icmp else to_host(w, p)
-
-
-cdef verdict_t leave(worker_t *w, pkt_t *p) noexcept nogil:
-    """The service took the packet and has nowhere to send it (spec 2.5)."""
-    cdef engine_t *e = <engine_t *>w.engine
-    if e.svcs[p.svc].port == LB_SWAP16(FTP_PORT) and p.dport != LB_SWAP16(FTP_PORT):
-        return host_or_leave(w, p)
-    if p.from_icmp:
-        return drop(w, R_ICMP_RELATED)
-    return answer_no_dest(w, p)
 
 
 # ---------------------------------------------------------------- replies

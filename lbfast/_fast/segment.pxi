@@ -91,12 +91,12 @@ cdef int segment(
 ) noexcept nogil:
     """Cut a super-frame into packets of gso_size payload bytes and hand each to `each`.
 
-    partial: leave each one's checksum to the device.  Returns how many were handed on.
+    partial: leave each one's checksum to the device.  Returns how many of them were not dropped.
     """
     cdef bint is_tcp = p.protocol == IPPROTO_TCP_
     cdef uint32_t headers = p.l3_len + ((p.l4[12] >> 4) * 4 if is_tcp else 8)
     cdef uint32_t size = p.vnet.gso_size
-    cdef uint32_t at = 0, n = 0, take
+    cdef uint32_t at = 0, n = 0, taken = 0, take
     cdef uint32_t payload = p.ip_len - headers
     cdef pkt_t s
     cdef uint8_t *l3
@@ -120,10 +120,10 @@ cdef int segment(
         segment_headers(p, &s, at, n, at + take == payload)
         if not partial:
             csum_complete(w, &s)
-        each(w, &s, arg)
+        taken += each(w, &s, arg) != DROP
         at += take
         n += 1
-    return <int>n
+    return <int>taken
 
 
 cdef void segment_headers(

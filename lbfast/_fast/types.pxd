@@ -9,6 +9,7 @@ process attaches.
 Who writes a field: (c) control, between batches; (w) the worker that owns the record; (l) any
 worker, under the set-up lock; no letter: constant after creation.
 """
+# long: every struct is in one place, which is the first to be read
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 ctypedef uint16_t be16     # network byte order

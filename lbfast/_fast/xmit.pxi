@@ -61,6 +61,9 @@ cdef verdict_t deliver_local(
             v = nat_request(w, p, i, daddr)
             if v != NEXT:
                 return v
+        if p.held != NO_INDEX:               # put together and rewritten: not what came in
+            p.held = NO_INDEX
+            return emit_host(w, p) if p.len <= 1514 else drop(w, R_MTU)
     return to_host(w, p)
 
 

@@ -31,6 +31,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     "demos": TYPES_ONLY | {"selfcall"},
     "demo": TYPES_ONLY | {"demos"},
     "daemon": TYPES_ONLY | {"config", "control", "vrrp", "check", "sync", "__init__"},
+    "replay": TYPES_ONLY | {"cli", "control"},
+    "bench": TYPES_ONLY | {"control", "selfcall"},
     "__main__": TYPES_ONLY | {"cli", "daemon", "control", "__init__"},
 }
 

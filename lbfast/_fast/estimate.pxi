@@ -1,0 +1,69 @@
+"""Counters and what the estimator makes of them (spec 7)."""
+
+
+cdef uint64_t next_order(engine_t *e) noexcept nogil:
+    """Return a number larger than any given out before."""
+    e.header.order += 1
+    return e.header.order
+
+
+cdef void counts_clear(engine_t *e, counts_t *of, uint32_t stride, uint32_t i) noexcept nogil:
+    cdef uint32_t w
+    for w in range(e.nworkers):
+        memset(&of[<size_t>w * stride + i], 0, sizeof(counts_t))
+
+
+cdef void counts_sum(
+    engine_t *e, const counts_t *of, uint32_t stride, uint32_t i, uint64_t *sums
+) noexcept nogil:
+    """Add up conns, inpkts, outpkts, inbytes, outbytes over the workers."""
+    cdef uint32_t w, k
+    cdef const uint64_t *c
+    for k in range(5):
+        sums[k] = 0
+    for w in range(e.nworkers):
+        c = <const uint64_t *>&of[<size_t>w * stride + i]
+        for k in range(5):
+            sums[k] += c[k]
+
+
+cdef void estimate(est_t *est, const uint64_t *sums) noexcept nogil:
+    """One step of the kernel's estimator, every 2 s (spec 7.3)."""
+    cdef uint32_t k
+    cdef int64_t r
+    for k in range(5):
+        r = <int64_t>((sums[k] - est.last[k]) << (4 if k >= 3 else 9))
+        est.last[k] = sums[k]
+        est.avg[k] += <uint64_t>((r - <int64_t>est.avg[k]) >> 2)
+
+
+cdef void estimate_all(engine_t *e) noexcept nogil:
+    """Let every estimator take a step."""
+    cdef uint64_t[5] sums
+    cdef uint32_t i
+    counts_sum(e, e.total_counts, 1, 0, sums)
+    estimate(&e.header.total, sums)
+    for i in range(e.max_svcs):
+        if e.svcs[i].used:
+            counts_sum(e, e.svc_counts, e.max_svcs, i, sums)
+            estimate(&e.svcs[i].est, sums)
+    for i in range(e.max_dests):
+        if e.dests[i].flags & DEST_AVAILABLE:
+            counts_sum(e, e.dest_counts, e.max_dests, i, sums)
+            estimate(&e.dests[i].est, sums)
+
+
+cdef void est_zero(est_t *est) noexcept nogil:
+    """Show zero from now on: what was last estimated becomes the base (spec 7.4)."""
+    cdef uint32_t k
+    for k in range(5):
+        est.base[k] = est.last[k]
+        est.avg[k] = 0
+
+
+cdef void svc_zero(engine_t *e, uint32_t i) noexcept nogil:
+    """Zero a service and each of its destinations."""
+    cdef uint32_t at
+    est_zero(&e.svcs[i].est)
+    for at in range(e.scheds[i].ndest):
+        est_zero(&e.dests[e.scheds[i].list[at]].est)
