@@ -67,7 +67,7 @@ cdef inline void timer_unlink(engine_t *e, worker_t *w, uint32_t i) noexcept nog
         e.conns[c.tnext].tprev = c.tprev
 
 
-cdef inline void conn_touch(worker_t *w, uint32_t i) noexcept nogil:
+cdef void conn_touch(worker_t *w, uint32_t i) noexcept nogil:
     """Restart the timer: it expires `timeout` from now.
 
     The list is left alone as long as the expiry only moves away: whoever comes by at the old time

@@ -9,7 +9,7 @@ cdef inline uint8_t *addr_field(uint8_t *l3, bint is_v6, uint32_t side) noexcept
     return l3 + (8 + 16 * side if is_v6 else 12 + 4 * side)
 
 
-cdef inline void nat_rewrite(
+cdef void nat_rewrite(
     worker_t *w, pkt_t *p, uint32_t side, const addr_t *addr, be16 port
 ) noexcept nogil:
     """Replace one side's address and port and bring all checksums up to date.

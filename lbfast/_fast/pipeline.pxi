@@ -6,7 +6,7 @@ cdef inline verdict_t forward(worker_t *w, pkt_t *p, const uint8_t *mac) noexcep
     return settle(w, p, classify(w, p, mac))
 
 
-cdef inline verdict_t classify(worker_t *w, pkt_t *p, const uint8_t *mac) noexcept nogil:
+cdef verdict_t classify(worker_t *w, pkt_t *p, const uint8_t *mac) noexcept nogil:
     """The first half, which a batch does for all its packets before the second: what the packet
     is, whether it is ours, and where its connection would be (fetched ahead)."""
     cdef engine_t *e = <engine_t *>w.engine
@@ -210,7 +210,7 @@ cdef inline void count_in(worker_t *w, const pkt_t *p, uint32_t i) noexcept nogi
     c.inbytes += p.ip_len
 
 
-cdef inline void count_out(worker_t *w, const pkt_t *p, uint32_t i) noexcept nogil:
+cdef void count_out(worker_t *w, const pkt_t *p, uint32_t i) noexcept nogil:
     cdef engine_t *e = <engine_t *>w.engine
     cdef uint32_t dest = e.conns[i].dest
     cdef counts_t *c

@@ -13,10 +13,13 @@ from netns.build import Net
 class Capture:
     """Captures from entering to leaving the context; the packets are there afterwards."""
 
-    def __init__(self, net: Net, host: str, interface: str, expression: str = "") -> None:
+    def __init__(
+        self, net: Net, host: str, interface: str, expression: str = "", snap: int = 0
+    ) -> None:
+        """Prepare it; `snap` bytes of each packet are kept, 0 means all."""
         self.path = net.scratch / f"{host}-{interface}-{len(net.processes)}.pcap"
         words = ["tcpdump", "-U", "--immediate-mode", "-n", "-i", interface, "-B", "65536"]
-        words += ["-s", "0", "-w", str(self.path), *expression.split()]
+        words += ["-s", str(snap), "-w", str(self.path), *expression.split()]
         self._process = net.start(host, words, f"tcpdump-{len(net.processes)}")
         self.packets: list[Packet] = []
 
@@ -32,7 +35,3 @@ class Capture:
     ) -> None:
         self._process.stop()
         self.packets = list(rdpcap(str(self.path)))
-
-    def size(self) -> int:
-        """Return how many bytes are in the file by now; it grows with each packet."""
-        return self.path.stat().st_size if self.path.exists() else 0

@@ -109,7 +109,9 @@ async def until(what: Callable[[], Any], timeout_s: float = 10.0) -> None:
     end = asyncio.get_running_loop().time() + timeout_s
     while not what():
         assert asyncio.get_running_loop().time() < end, f"not within {timeout_s} s"
-        await asyncio.sleep(0.01)
+        soon = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(0.01, soon.set_result, None)
+        await soon
 
 
 Story = Callable[[Lab, Recorder, Follower], Awaitable[None]]
