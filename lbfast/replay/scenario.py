@@ -199,7 +199,7 @@ def connection_row(c: Connection) -> list[Any]:
         c.expires_s,
     ]
     if c.pe_name:
-        row.append(f"{c.pe_name} {c.pe_data.decode(errors="surrogateescape")}")
+        row.append(f"{c.pe_name} {c.pe_data.decode(errors='surrogateescape')}")
     return row
 
 
