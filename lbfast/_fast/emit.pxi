@@ -111,8 +111,21 @@ cdef verdict_t emit_host(worker_t *w, pkt_t *p) noexcept nogil:
             v.csum_start += 4
         if v.hdr_len:
             v.hdr_len += 4
-    emit(w, data, length, p.ifindex, OUT_HOST, &v)
+    if p.role == ROLE_REPLY and addr_is_local(
+        &(<engine_t *>w.engine).world, &p.saddr, p.is_v6
+    ):
+        mac_swap(data)               # a local NAT server's packet, caught while it was leaving
+        emit(w, data, length, p.ifindex, OUT_PASS, &v)
+    else:
+        emit(w, data, length, p.ifindex, OUT_HOST, &v)
     return HOST
+
+
+cdef void mac_swap(uint8_t *data) noexcept nogil:
+    cdef uint8_t[6] target
+    memcpy(target, data, 6)
+    memcpy(data, data + 6, 6)
+    memcpy(data + 6, target, 6)
 
 
 # ---------------------------------------------------------------- waiting for a neighbour

@@ -43,7 +43,7 @@ ctypedef struct rings_t:        # the sockets of one worker
     uint32_t nrx
     uint32_t ntx
     rx_t rx[MAX_LINKS]
-    tx_t tx[MAX_LINKS * 2]
+    tx_t tx[MAX_LINKS * 3]      # by out_t.kind, then by interface
     int wake_fd                 # eventfd that ends a wait
 
 
@@ -172,8 +172,8 @@ cdef class Rings:
 
     interfaces: (name, ifindex) each.  program: classic BPF of the receiving sockets.  host:
     {ifindex: (name, mark, clear_mac)}: by which interface and with which SO_MARK frames that came
-    in on ifindex go back to the host, and whether to the loopback's address.  fanout: the option's
-    value, -1 with a single worker.
+    in on ifindex go back to the host, and whether to the loopback's address.  onward: {ifindex:
+    SO_MARK} of frames that the host was sending.  fanout: the option's value, -1 with one worker.
     """
 
     cdef rings_t r
@@ -181,7 +181,9 @@ cdef class Rings:
     cdef list sockets
     cdef dict dropped             # by interface, as PACKET_STATISTICS forgets when it is read
 
-    def __cinit__(self, list interfaces, list program, dict host, int fanout=-1):
+    def __cinit__(
+        self, list interfaces, list program, dict host, dict onward=None, int fanout=-1
+    ):
         memset(&self.r, 0, sizeof(rings_t))
         self.r.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)
         self.interfaces = list(interfaces)
@@ -198,6 +200,8 @@ cdef class Rings:
                 self.r.tx[self.r.ntx - 1].clear_mac = host[ifindex][2]
             else:
                 self.open_send(name, ifindex, 0)
+        for name, ifindex in interfaces:
+            self.open_send(name, ifindex, (onward or {}).get(ifindex, 0))
 
     cdef object open_receive(self, str name, uint32_t ifindex, list program, int fanout):
         cdef rx_t *rx = &self.r.rx[self.r.nrx]

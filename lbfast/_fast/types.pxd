@@ -295,12 +295,13 @@ ctypedef enum role_t:          # why a frame was taken (steering)
 cdef enum:                     # what `out_t.ifindex` is meant to be
     OUT_WIRE = 0               # a frame for that interface
     OUT_HOST = 1               # a frame to be given back to the host, as if it came from there
+    OUT_PASS = 2               # a frame that the host was sending there, on its way again
 
 ctypedef struct out_t:         # one frame to be sent; its memory lives until the batch is flushed
     uint8_t *data              # at least 12 bytes in front are ours (virtio-net header)
     uint32_t len
     uint32_t ifindex
-    uint32_t kind              # OUT_WIRE, OUT_HOST
+    uint32_t kind              # OUT_*
     vnet_t vnet
 
 # ---------------------------------------------------------------- the world around, by control

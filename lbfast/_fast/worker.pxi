@@ -20,7 +20,7 @@ cdef void rings_flush(worker_t *w) noexcept nogil:
         o = &w.outs[i]
         for k in range(r.nrx):
             if r.rx[k].ifindex == o.ifindex:
-                tx_push(&r.tx[k + (r.nrx if o.kind == OUT_HOST else 0)], o.data, o.len, &o.vnet)
+                tx_push(&r.tx[k + o.kind * r.nrx], o.data, o.len, &o.vnet)
                 break
         else:
             w.drops[R_NO_ROUTE] += 1
@@ -31,20 +31,32 @@ cdef void rings_flush(worker_t *w) noexcept nogil:
 
 
 cdef void worker_batch(engine_t *e, worker_t *w, rx_t *rx) noexcept nogil:
-    """One batch of frames of one interface: classify all, fetch ahead, settle all, send."""
+    """One batch of frames of one interface, from its ring to the sockets."""
     cdef frame_t[BATCH] frames
-    cdef pkt_t[BATCH] pkts
-    cdef verdict_t[BATCH] verdicts
-    cdef uint32_t i, n = rx_batch(rx, frames)
-    cdef uint32_t link = link_find(&e.world, rx.ifindex)
+    cdef uint32_t n = rx_batch(rx, frames)
     if n == 0:
         return
+    rx.cut += frames_run(e, w, frames, n, rx.ifindex)
+    w.flush(w)
+    w.scratch_used = 0
+    rx_release(rx)
+
+
+cdef uint32_t frames_run(
+    engine_t *e, worker_t *w, const frame_t *frames, uint32_t n, uint32_t ifindex
+) noexcept nogil:
+    """Up to BATCH frames of one interface: classify all, fetch ahead, settle all.  Returns how
+    many were cut short (or of no interface that is known), which are left alone."""
+    cdef pkt_t[BATCH] pkts
+    cdef verdict_t[BATCH] verdicts
+    cdef uint32_t i, cut = 0
+    cdef uint32_t link = link_find(&e.world, ifindex)
     for i in range(n):
         if link == NO_INDEX or frames[i].len < frames[i].wire_len:
-            rx.cut += 1
+            cut += 1
             verdicts[i] = IGNORE
             continue
-        packet_from(&pkts[i], &frames[i], rx.ifindex)
+        packet_from(&pkts[i], &frames[i], ifindex)
         verdicts[i] = classify(w, &pkts[i], e.world.links[link].mac)
         if verdicts[i] != NEXT:
             w.verdicts[<int>verdicts[i]] += 1
@@ -55,9 +67,7 @@ cdef void worker_batch(engine_t *e, worker_t *w, rx_t *rx) noexcept nogil:
         if verdicts[i] == NEXT:
             settle(w, &pkts[i], NEXT)
             scratch_reclaim(w)
-    w.flush(w)
-    w.scratch_used = 0
-    rx_release(rx)
+    return cut
 
 
 cdef inline void packet_from(pkt_t *p, const frame_t *f, uint32_t ifindex) noexcept nogil:

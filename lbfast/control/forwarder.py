@@ -9,14 +9,15 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from lbfast.control import arena, interfaces, steering
 from lbfast.control.engine_world import EngineWorld
-from lbfast.control.giveback import GiveBack
+from lbfast.control.giveback import WAYS, GiveBack
 from lbfast.control.links import Link
+from lbfast.control.localserver import LocalServers, map_keys
 from lbfast.control.netlink import Follower
 from lbfast.control.nft import Rules
 from lbfast.control.server import ControlServer
@@ -67,10 +68,12 @@ class Forwarder:
             self._world = Follower(EngineWorld(self._engine))
             await self._world.start()
             self._undo.append(self._world.close)
-            interfaces.check(list(self._links()), plan.interfaces)
+            interfaces.check(self._links(), plan.interfaces)
             self._interfaces = interfaces.choose(self._links(), plan.interfaces)
             self._giveback = GiveBack(self._interfaces)
             self._undo.append(self._giveback.close)
+            self._local = LocalServers(self._interfaces, self._way_back())
+            self._undo.append(self._local.close)
             self._rules = Rules(plan.name, self._interfaces)
             self._start_workers()
             self._undo.append(self._stop_workers)
@@ -115,8 +118,8 @@ class Forwarder:
 
     # ---- parts
 
-    def _links(self) -> Iterable[Link]:
-        return self._world.links.links.values()
+    def _links(self) -> dict[int, Link]:
+        return self._world.links.links
 
     def _open_engine(self) -> Engine:
         plan = self._plan
@@ -141,19 +144,28 @@ class Forwarder:
         )
 
     def _steer(self) -> None:
-        self._rules.update(self._steering_plan())
+        plan = self._steering_plan()
+        self._rules.update(plan)
+        own = (addr for _, addr, _ in self._world.addresses.addresses)
+        self._local.set_servers(map_keys(plan, own))
+
+    def _way_back(self) -> str:
+        """Returns how frames are given back; the least able way of all interfaces decides."""
+        ways = set(self._giveback.describe().values())
+        return next((way for way in reversed(WAYS) if way in ways), WAYS[0])
 
     def _start_workers(self) -> None:
         fanout = -1
         if self._plan.workers > 1:
             fanout = (os.getpid() & 0xFFFF) | FANOUT_HASH << 16
-        host = {}
+        host, onward = {}, {}
         for ifindex in self._interfaces:
             out, mark, mac = self._giveback.tx(ifindex)
             host[ifindex] = (socket.if_indextoname(out), mark, mac is not None)
+            onward[ifindex] = self._local.tx_pass(ifindex)[1]
         pairs = [(name, ifindex) for ifindex, name in self._interfaces.items()]
         for index in range(self._plan.workers):
-            rings = Rings(pairs, steering.tap_filter(), host, fanout)
+            rings = Rings(pairs, steering.tap_filter(), host, onward, fanout)
             self._rings.append(rings)
             thread = threading.Thread(
                 target=self._engine.run, args=(index, rings), name=f"worker-{index}", daemon=True
@@ -201,6 +213,8 @@ class Forwarder:
         """Looks for interfaces that came, went or were made anew; rings follow them."""
         if not all(t.is_alive() for t in self._threads):
             raise ControlError("a worker thread ended")
+        if self._rules.restore():
+            logger.warning("the steering table was gone (a flushed ruleset?); made it again")
         present = interfaces.choose(self._links(), self._plan.interfaces)
         if present == self._interfaces:
             return
@@ -213,10 +227,12 @@ class Forwarder:
         self._stop_workers()
         for ifindex in gone:
             self._giveback.remove_interface(ifindex)
+            self._local.remove_interface(ifindex)
             with contextlib.suppress(ControlError):
                 self._rules.remove_interface(ifindex)
         for ifindex, name in new.items():
             self._giveback.add_interface(ifindex, name)
+            self._local.add_interface(ifindex, name)
             self._rules.add_interface(ifindex, name)
         self._interfaces = present
         self._engine.restart()

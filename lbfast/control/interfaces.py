@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from lbfast.control.links import Link
+from lbfast.control.links import Link, steerable
 from lbfast.errors import ControlError
 
 
-def choose(links: Iterable[Link], wanted: tuple[str, ...]) -> dict[int, str]:
-    """Returns {ifindex: name} of the wanted interfaces, or of every Ethernet-like one.
-
-    Left out of the latter: ports of a bridge or bond (their master has the addresses) and VLAN
-    interfaces (their frames are seen, tagged, on the interface below).
-    """
-    if wanted:
-        return {link.ifindex: link.name for link in links if link.name in wanted}
-    return {
-        link.ifindex: link.name
-        for link in links
-        if link.ethernet and not link.master and not link.vlan_id and link.name != "lo"
-    }
+def choose(links: dict[int, Link], wanted: tuple[str, ...]) -> dict[int, str]:
+    """Returns {ifindex: name} of the wanted interfaces, or of all that can be steered."""
+    if not wanted:
+        return steerable(links)
+    return {link.ifindex: link.name for link in links.values() if link.name in wanted}
 
 
-def check(links: Iterable[Link], wanted: tuple[str, ...]) -> None:
+def check(links: dict[int, Link], wanted: tuple[str, ...]) -> None:
     """Raises ControlError that names a wanted interface that is not there, or that none is."""
-    names = [link.name for link in links]
+    names = [link.name for link in links.values()]
     for name in wanted:
         if name not in names:
             raise ControlError(f"interface {name!r} unknown, expected one of {', '.join(names)}")

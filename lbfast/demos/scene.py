@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from netns.web import start_web
 METHOD_OPTION = {"nat": "-m", "dr": "-g", "tun": "-i"}
 WEIGHTS = {"rs1": 3, "rs2": 2, "rs3": 1}
 READY_TIMEOUT_S = 30
+PROGRAMS = ("ip", "sysctl", "ss", "curl", "nginx")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +104,7 @@ def played(plot: Plot, files: Path, keep: bool = False) -> Iterator[Scene]:
             net.keep()
 
 
-def missing_programs() -> list[str]:
-    """Return the programs that the demo needs and that are not installed."""
-    needed = ("ip", "sysctl", "ss", "curl", "nginx")
-    return [
-        name
-        for name in needed
-        if subprocess.run(
-            ["sh", "-c", f'PATH="$PATH:/usr/sbin:/sbin"; command -v {name}'],
-            check=False,
-            capture_output=True,
-        ).returncode
-    ]
+def missing_programs(path: str = "") -> list[str]:
+    """Return the programs that the demo needs and that are not in `path` (default: PATH, sbin)."""
+    path = path or os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+    return [name for name in PROGRAMS if shutil.which(name, path=path) is None]

@@ -170,7 +170,7 @@ class Loop:
         self._send = send
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._run, args=(i,)) for i in interfaces]
-        self.frames = 0
+        self.frames = self.ipv4 = 0
         self.errors: list[OSError] = []
 
     def _run(self, ifindex: int) -> None:
@@ -180,6 +180,7 @@ class Loop:
             try:
                 frame = sock.recv(1 << 17)
                 self.frames += 1
+                self.ipv4 += frame[22:24] == b"\x08\x00"  # behind the virtio-net header
                 self._send(ifindex, frame)
             except TimeoutError:
                 continue
