@@ -1,0 +1,153 @@
+"""Claims on speed: CPU time a frame, a lone packet's latency, the reflector's own cost.
+
+Every figure is a ratio to the project's reflector (or its yardstick), taken in the same run by
+turns, so that what else the machine does falls on both.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import statistics
+from collections.abc import Iterator
+
+from bench.lab import (
+    DISCARD,
+    ECHO,
+    MIRRORED,
+    SERVER,
+    VIP,
+    Lab,
+    cpu_s,
+    generator,
+    lab,
+    median_interval,
+    pinned,
+    result,
+    say,
+    spread,
+    wait_until_still,
+)
+
+PAIRS = 25
+PPS, LOAD_S, FLOWS = 100_000, 0.5, 1000
+LOST = 0.01  # a run that lost more than this was disturbed, and is taken again
+DISTURBED = 10  # so many may be taken again
+ROUNDS, PINGS = 15, 2000
+WAYS = ("l0", "r0")
+
+
+class Disturbed(Exception):
+    """A run in which frames were lost."""
+
+
+def cost_us(net: Lab, way: str) -> float:
+    """Return the forwarder's CPU time for each frame of one load, in microseconds."""
+    before = wait_until_still(net, way)
+    spent = cpu_s(net.forwarder(way))
+    sent = net.flood(way, PPS, LOAD_S, FLOWS)
+    after = wait_until_still(net, way)
+    spent = cpu_s(net.forwarder(way)) - spent
+    if after - before < sent * (1 - LOST):
+        raise Disturbed(f"{way}: {sent} sent, {after - before} received")
+    return spent * 1e6 / (after - before)
+
+
+def pairs(net: Lab, count: int = PAIRS) -> Iterator[tuple[float, float]]:
+    """Yield the costs of director and reflector, who goes first being left to chance."""
+    order, disturbed = random.Random(1), 0
+    while count:
+        ways = list(WAYS)
+        order.shuffle(ways)
+        try:
+            costs = {way: cost_us(net, way) for way in ways}
+        except Disturbed as sentence:
+            disturbed += 1
+            say(f"again: {sentence}")
+            if disturbed > DISTURBED:
+                raise
+            continue
+        count -= 1
+        yield costs["l0"], costs["r0"]
+
+
+def compare(net: Lab) -> tuple[float, dict[str, object]]:
+    """Return the median ratio of the costs, and what belongs to it."""
+    costs = list(pairs(net))
+    ratios = [mine / other for mine, other in costs]
+    low, high = median_interval(ratios)
+    return statistics.median(ratios), {
+        "interval95": [round(low, 3), round(high, 3)],
+        "us_min_median_max": spread([mine for mine, _ in costs]),
+        "peer_us_min_median_max": spread([other for _, other in costs]),
+        "pairs": len(costs),
+        "load": f"{PPS} frames/s of 60 bytes for {LOAD_S} s, {FLOWS} flows",
+    }
+
+
+def serve_discard(net: Lab) -> None:
+    net.ipvsadm(f"-A -u {VIP}:{DISCARD} -s rr")
+    net.ipvsadm(f"-a -u {VIP}:{DISCARD} -r {SERVER}:{DISCARD} -g")
+
+
+def cpu_per_frame() -> Iterator[dict[str, object]]:
+    """CPU time a frame by DR, beside the reflector; lbfast's own drop rules belong to it, and the
+    reflector's namespace drops what the tap has seen as well."""
+    with lab() as net:
+        serve_discard(net)
+        net.flood("l0", PPS, LOAD_S, FLOWS)
+        ratio, more = compare(net)
+    peer = "lbfast bench reflector, same run"
+    yield result("cpu-per-frame", ratio, "ratio", "<= 1.2", peer, ratio <= 1.2, **more)
+
+
+def reflector_vs_yardstick() -> Iterator[dict[str, object]]:
+    """The project's reflector beside another one, LBFAST_YARDSTICK with its options."""
+    program, *options = os.environ["LBFAST_YARDSTICK"].split()
+    own = [*_OWN_REFLECTOR]
+    other = [program, "in0", "out0", *(options or ["3", "mmsg"]), "600"]
+    with lab(reflector=other, director=own) as net:
+        ratio, more = compare(net)
+    peer = " ".join([os.path.basename(program), *(options or ["3", "mmsg"])])
+    low = more["interval95"][0]  # type: ignore[index]
+    yield result("reflector-vs-yardstick", ratio, "ratio", "<= 1", peer, low <= 1, **more)
+
+
+def latencies(net: Lab, target: str) -> tuple[float, float]:
+    """Return p50 and p99 of UDP request and response, in microseconds."""
+    words = [generator(), "ping", target, str(ECHO), str(PINGS)]
+    out = net.net.run("client", pinned(0, words)).stdout
+    found = re.search(r"p50 ([\d.]+) p90 [\d.]+ p99 ([\d.]+)", out)
+    if found is None:
+        raise Disturbed(out)
+    return float(found[1]), float(found[2])
+
+
+def lone_packet() -> Iterator[dict[str, object]]:
+    """Request and response both pass the forwarder: by NAT, and by the reflector."""
+    with lab() as net:
+        net.ipvsadm(f"-A -u {VIP}:{ECHO} -s rr")
+        net.ipvsadm(f"-a -u {VIP}:{ECHO} -r {SERVER}:{ECHO} -m")
+        net.net.start("server", pinned(0, [generator(), "echo", str(ECHO)]), "echo")
+        rounds = [(latencies(net, VIP), latencies(net, MIRRORED)) for _ in range(ROUNDS)]
+    ratio = statistics.median(mine[0] / other[0] for mine, other in rounds)
+    tail = statistics.median(mine[1] - mine[0] for mine, _ in rounds)
+    yield result(
+        "lone-packet-latency",
+        ratio,
+        "ratio",
+        "<= 1.5, p99 - p50 < 1000 us",
+        "lbfast bench reflector, same run",
+        ratio <= 1.5 and tail < 1000,
+        p50_us=spread([mine[0] for mine, _ in rounds]),
+        peer_p50_us=spread([other[0] for _, other in rounds]),
+        p99_us=spread([mine[1] for mine, _ in rounds]),
+        peer_p99_us=spread([other[1] for _, other in rounds]),
+        tail_us=round(tail, 1),
+    )
+
+
+CLAIMS = {"cpu-per-frame": cpu_per_frame, "lone-packet-latency": lone_packet}
+if os.environ.get("LBFAST_YARDSTICK"):
+    CLAIMS["reflector-vs-yardstick"] = reflector_vs_yardstick

@@ -1,0 +1,120 @@
+"""A wire with something in the middle, and traffic over it: the ground of the ring benches.
+
+left 10.91.0.1 ── eth0 [middle] eth1 ── 10.91.0.2 right       (veth pairs, one Ethernet segment)
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from netns.build import Net
+from netns.process import Process
+from netns.topo import Host, Sysctl, Topology, addresses, link
+
+ROOT = Path(__file__).resolve().parent.parent
+LEFT, RIGHT, PORT = "10.91.0.1", "10.91.0.2", 7
+TRAFFIC_CORE, MIDDLE_CORE = 0, 1
+_QUIET = (
+    Sysctl("net.ipv6.conf.all.disable_ipv6", "1"),
+    Sysctl("net.ipv6.conf.default.disable_ipv6", "1"),
+)
+_DROP = "add table netdev bench; add chain netdev bench in {{ type filter hook ingress device {} \
+priority 0; policy drop; }}"
+
+
+def topology() -> Topology:
+    """Return the wire: hosts left, middle (eth0, eth1) and right."""
+    return Topology(
+        "wire",
+        (
+            Host("left", addresses("eth0", f"{LEFT}/24"), sysctls=_QUIET),
+            Host("middle", sysctls=_QUIET),
+            Host("right", addresses("eth0", f"{RIGHT}/24"), sysctls=_QUIET),
+        ),
+        (link("left:eth0", "middle:eth0"), link("middle:eth1", "right:eth0")),
+    )
+
+
+def tool(name: str) -> str:
+    """Compile bench/`name`.c if it changed; return the path of the program."""
+    source, program = ROOT / "bench" / f"{name}.c", ROOT / "build" / "bench" / name
+    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+        program.parent.mkdir(parents=True, exist_ok=True)
+        fresh = program.with_name(f".{name}.{os.getpid()}")
+        subprocess.run(["gcc", "-O2", "-Wall", "-o", str(fresh), str(source)], check=True)
+        fresh.replace(program)
+    return str(program)
+
+
+def pinned(core: int, argv: Sequence[str]) -> list[str]:
+    """Return `argv` as a command that stays on one core, if there are several."""
+    if (os.cpu_count() or 1) < 2 or not shutil.which("taskset"):
+        return list(argv)
+    return ["taskset", "-c", str(core), *argv]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What was offered, and what came out of it."""
+
+    offered_kpps: float
+    sent: int
+    arrived: int
+
+
+class Wire(Net):
+    """The wire made real."""
+
+    def __init__(self) -> None:
+        super().__init__(topology())
+
+    def middle(self, argv: Sequence[str]) -> Process:
+        """Start a program between its interfaces; it must say `ready` or carry frames within 0.3 s."""
+        return self.start("middle", pinned(MIDDLE_CORE, argv), f"middle{len(self.processes)}")
+
+    def drop_tapped(self, on: bool) -> None:
+        """Let the middle's own stack drop what a tap has seen, as lbfast does, or not."""
+        self.run("middle", ["nft", "destroy table netdev bench"], check=False)
+        self.run("middle", ["nft", "delete table netdev bench"], check=False)
+        for device in ("eth0", "eth1"):
+            rule = _DROP.format(device).replace(" in ", f" in_{device} ")
+            if on:
+                self.run("middle", ["nft", rule])
+
+    def arrived(self) -> int:
+        """Return how many frames the right end has received."""
+        path = "/sys/class/net/eth0/statistics/rx_packets"
+        return int(self.run("right", ["cat", path]).stdout)
+
+    def flood(self, pps: float, seconds: float, flows: int = 1000, burst: int = 1) -> Load:
+        """Offer 60-byte UDP frames from left to right; `pps` 0 is as many as can be."""
+        before = self.arrived()
+        words = [tool("generate"), "flood", "eth0", f"{pps:g}", f"{seconds:g}", str(flows)]
+        out = self.run("left", pinned(TRAFFIC_CORE, [*words, f"burst={burst}"])).stdout
+        found = re.search(r"sent (\d+) .* kpps ([\d.]+)", out)
+        assert found is not None, out
+        return Load(float(found[2]), int(found[1]), self.arrived() - before)
+
+    def ping(self, count: int) -> dict[str, float]:
+        """Exchange lone datagrams; return p50, p90, p99, p999 and max of the round trip in us."""
+        echo = self.start("right", pinned(TRAFFIC_CORE, [tool("generate"), "echo", str(PORT)]))
+        words = [tool("generate"), "ping", RIGHT, str(PORT), str(count)]
+        out = self.run("left", pinned(TRAFFIC_CORE, words)).stdout
+        echo.stop()
+        return {name: float(value) for name, value in re.findall(r"(p\d+|max|lost) ([\d.]+)", out)}
+
+    def bulk(self, seconds: int) -> float:
+        """Run one iperf3 flow from left to right; return Gb/s."""
+        server = self.start("right", ["iperf3", "-s", "-1"], "iperf3")
+        server.wait_for_line("listening")
+        words = ["iperf3", "-c", RIGHT, "-t", str(seconds), "-f", "g"]
+        out = self.run("left", words, check=False, timeout_s=seconds + 20).stdout
+        server.stop()
+        found = re.findall(r"([\d.]+) Gbits/sec\s+receiver", out)
+        return float(found[-1]) if found else 0.0
