@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -38,7 +39,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 @pytest.fixture
 def scratch(request: pytest.FixtureRequest) -> Iterator[Path]:
     """A directory for logs, captures and files; kept and named if the test fails."""
-    directory = Path(tempfile.mkdtemp(prefix=f"lbfast-e2e-{request.node.name[:40]}-"))
+    name = re.sub(r"\W+", "-", request.node.name)[:60]
+    directory = Path(tempfile.mkdtemp(prefix=f"lbfast-e2e-{name}-"))
     yield directory
     if request.node.stash.get(FAILED, False):
         print(f"logs and captures kept in {directory}")
