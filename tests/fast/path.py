@@ -182,6 +182,18 @@ def head(v6: bool, src: str = "", dst: str = "", **fields: Any) -> Packet:
     return IP(src=src or CLIENT, dst=dst or VIP, **fields)
 
 
+def hops(v6: bool, n: int) -> dict[str, Any]:
+    return {"hlim": n} if v6 else {"ttl": n}
+
+
+def tos(v6: bool, value: int) -> dict[str, Any]:
+    return {"tc": value} if v6 else {"tos": value}
+
+
+def df(v6: bool) -> dict[str, Any]:
+    return {} if v6 else {"flags": "DF"}
+
+
 def partial(packet: Packet) -> tuple[bytes, Vnet]:
     """Leave a packet's TCP or UDP checksum to the device: pseudo-header only, and say so."""
     raw = bytearray(bytes(packet))

@@ -18,8 +18,10 @@ from tests.fast.path import (
     Lab,
     finished,
     head,
+    hops,
     partial,
     sums_right,
+    tos,
 )
 
 FAMILIES = pytest.mark.parametrize("v6", [False, True], ids=["ipv4", "ipv6"])
@@ -85,7 +87,7 @@ def test_ipv4_server_may_be_behind_an_ipv6_gateway() -> None:
 @FAMILIES
 def test_local_server_gets_the_packet_as_it_came(v6: bool) -> None:
     world = lab(rip="10.9.0.99", rip6="[fd00:9::99]")
-    sent = head(v6, **({"hlim": 1} if v6 else {"ttl": 1})) / SYN
+    sent = head(v6, **hops(v6, 1)) / SYN
     out = world.one(sent)
     assert (out.to_host, out.ifindex) == (True, D0)
     assert out.macs[1] == ROUTER_MAC
@@ -141,7 +143,7 @@ def test_ipip_header_never_has_df_without_pmtu_disc() -> None:
 )
 def test_either_family_goes_through_either_tunnel(v6: bool, outer6: bool, protocol: int) -> None:
     rip = "[fd00:2::7]" if outer6 else "10.2.0.7"
-    sent = head(v6, **({"tc": 0x48} if v6 else {"tos": 0x48})) / SYN
+    sent = head(v6, **tos(v6, 0x48)) / SYN
     out = lab("-i", rip=rip, rip6=rip).one(sent).packet
     assert bytes(out.payload) == bytes(less_a_hop(sent))
     if outer6:

@@ -13,7 +13,7 @@ from scapy.layers.inet6 import (
 from scapy.packet import Packet, Raw
 
 from lbfast.replay.network import D0, packed
-from tests.fast.path import CLIENT, VIP, Lab, finished, head, partial, sums_right
+from tests.fast.path import CLIENT, VIP, Lab, df, finished, head, hops, partial, sums_right
 
 FAMILIES = pytest.mark.parametrize("v6", [False, True], ids=["ipv4", "ipv6"])
 METHODS = pytest.mark.parametrize("how", ["-m", "-g", "-i"], ids=["nat", "dr", "tunnel"])
@@ -29,10 +29,6 @@ def lab(how: str = "-m", proto: str = "t", mtu: int = 1500, **sysctls: int) -> L
         mtu=mtu,
         **sysctls,
     )
-
-
-def hops(v6: bool, n: int) -> dict[str, int]:
-    return {"hlim": n} if v6 else {"ttl": n}
 
 
 def error_in(packet: Packet) -> tuple[int, int, int, bytes]:
@@ -85,7 +81,7 @@ def test_reply_at_its_last_hop_is_answered_to_the_server(v6: bool) -> None:
 @FAMILIES
 def test_ttl_is_looked_at_before_the_mtu(v6: bool) -> None:
     world = lab(mtu=1300)
-    fields = hops(v6, 1) | ({} if v6 else {"flags": "DF"})
+    fields = hops(v6, 1) | df(v6)
     sent = head(v6, **fields) / SYN / Raw(bytes(1400))
     assert error_in(world.one(sent).packet)[:2] == ((3, 0) if v6 else (11, 0))
 
@@ -108,8 +104,7 @@ def test_packet_above_the_limit_is_refused_with_it(how: str, less: int, v6: bool
     world = lab(how)
     outer = 20 if v6 and less else 0  # the servers of IPv6 have IPv6 tunnels
     limit = 1500 - less - outer
-    flags = {} if v6 else {"flags": "DF"}
-    fits = head(v6, **flags) / SYN / Raw(bytes(limit - (60 if v6 else 40)))
+    fits = head(v6, **df(v6)) / SYN / Raw(bytes(limit - (60 if v6 else 40)))
     assert not world.one(fits).to_host
     assert world.engine.reasons() == {}
     kind = (2, 0) if v6 else (3, 4)
@@ -122,9 +117,7 @@ def test_super_frame_is_judged_by_its_segments(v6: bool) -> None:
     world = lab("-g", mtu=1400)
     world.one(head(v6) / SYN)
     raw, vnet = partial(
-        head(v6, **({} if v6 else {"flags": "DF"}))
-        / TCP(sport=4000, dport=80, flags="A")
-        / Raw(bytes(9000))
+        head(v6, **df(v6)) / TCP(sport=4000, dport=80, flags="A") / Raw(bytes(9000))
     )
     headers = vnet.csum_start - 14 + 20
     vnet = vnet._replace(gso_type=4 if v6 else 1, hdr_len=headers + 14)
