@@ -104,6 +104,10 @@ cdef bint engine_derive(engine_t *e, uint32_t nworkers) noexcept nogil:
     if e.workers[nworkers].wheel.heads == NULL:
         return False
     memset(e.workers[nworkers].wheel.heads, 0xFF, WHEEL_SLOTS * sizeof(uint32_t))
+    if nworkers > 1:
+        e.handovers = calloc(nworkers * nworkers, sizeof(handover_t))
+        if e.handovers == NULL:
+            return False
     if not (map_init(&e.services, 64) and map_init(&e.steer, 64) and map_init(&e.members, 64)):
         return False
     if not world_init(&e.world, MAX_NEIGHS):
@@ -163,6 +167,7 @@ cdef void engine_free(engine_t *e) noexcept nogil:
         for i in range(e.nworkers):
             worker_free(&e.workers[i])
         free(e.workers[e.nworkers].wheel.heads)
+    handover_free(e)
     free(e.buckets)
     free(e.templates)
     free(e.scheds)

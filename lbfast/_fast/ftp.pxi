@@ -14,7 +14,7 @@ cdef enum:
 cdef inline uint32_t ftp_flags(engine_t *e, const tuple_t *t, uint32_t flags) noexcept nogil:
     """Return the flags of a new connection, those of a control connection added if it is one."""
     if (
-        t.vport == LB_SWAP16(FTP_PORT) and t.protocol == IPPROTO_TCP_ and e.settings.ftp_helper
+        e.nworkers == 1 and t.vport == LB_SWAP16(FTP_PORT) and t.protocol == IPPROTO_TCP_ and e.settings.ftp_helper
         and flags & CONN_METHOD == MASQ and not flags & CONN_TEMPLATE
     ):
         flags |= CONN_FTP | CONN_NFCT

@@ -63,8 +63,8 @@ cdef verdict_t accept_taken(worker_t *w, pkt_t *p) noexcept nogil:
 cdef verdict_t fragment_stage(worker_t *w, pkt_t *p) noexcept nogil:
     """Put the packet together, run it, and give back the fragments as they came if it is the
     host's after all."""
-    cdef uint32_t verdict = frag_defrag(w, p)
-    cdef verdict_t v = <verdict_t>verdict
+    cdef engine_t *e = <engine_t *>w.engine
+    cdef verdict_t v = frag_defrag(w, p)
     if v != NEXT:
         return v
     w.frames -= 1                         # it was counted in pieces
@@ -72,6 +72,8 @@ cdef verdict_t fragment_stage(worker_t *w, pkt_t *p) noexcept nogil:
     v = classify(w, p, p.data)
     if v == IGNORE:
         v = HOST
+    elif v == NEXT and e.nworkers > 1 and packet_owner(e, w, p) != w.index:
+        v = hand_over(w, p, packet_owner(e, w, p))
     elif v == NEXT:
         v = reassembled_stage(w, p)
     if v == HOST and p.held != NO_INDEX:

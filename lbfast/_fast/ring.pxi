@@ -206,6 +206,8 @@ cdef class Rings:
     cdef object open_receive(self, str name, uint32_t ifindex, list program, int fanout):
         cdef rx_t *rx = &self.r.rx[self.r.nrx]
         cdef void *ring
+        if fanout >= 0:              # a group belongs to one interface
+            fanout = (fanout & ~0xFFFF) | ((fanout + ifindex) & 0xFFFF)
         sock = _receive_socket(name, ifindex, program, fanout)
         self.sockets.append(sock)
         ring = mmap(

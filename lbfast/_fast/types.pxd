@@ -575,3 +575,6 @@ ctypedef struct engine_t:
     uint32_t secure            # secure_tcp is active
     int paused                 # (c) workers stay out of their batches
     int busy[16]               # (w) worker is inside a batch
+    void *handovers            # queues between workers, handover.pxi
+    uint32_t sleeping[16]      # (w) worker waits for frames
+    int wake_fds[16]           # eventfds that end the wait

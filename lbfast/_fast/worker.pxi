@@ -60,6 +60,8 @@ cdef uint32_t frames_run(
         verdicts[i] = classify(w, &pkts[i], e.world.links[link].mac)
         if verdicts[i] != NEXT:
             w.verdicts[<int>verdicts[i]] += 1
+    if e.nworkers > 1:
+        frames_hand_over(e, w, pkts, verdicts, n)
     for i in range(n):
         if verdicts[i] == NEXT:
             fetch_ahead(w, &pkts[i])
@@ -68,6 +70,18 @@ cdef uint32_t frames_run(
             settle(w, &pkts[i], NEXT)
             scratch_reclaim(w)
     return cut
+
+
+cdef void frames_hand_over(
+    engine_t *e, worker_t *w, const pkt_t *pkts, verdict_t *verdicts, uint32_t n
+) noexcept nogil:
+    """Give the packets of other workers' connections to those."""
+    cdef uint32_t i, owner
+    for i in range(n):
+        if verdicts[i] == NEXT:
+            owner = packet_owner(e, w, &pkts[i])
+            if owner != w.index:
+                verdicts[i] = hand_over(w, &pkts[i], owner)
 
 
 cdef inline void packet_from(pkt_t *p, const frame_t *f, uint32_t ifindex) noexcept nogil:
@@ -98,6 +112,7 @@ cdef void worker_run(engine_t *e, worker_t *w, rings_t *r, int *stop) noexcept n
     fds[r.nrx].events = POLLIN
     w.sink = r
     w.flush = rings_flush
+    e.wake_fds[w.index] = r.wake_fd
     while not stop[0]:
         lb_batch_begin(&e.busy[w.index], &e.paused)
         batch_time(w, monotonic_ns())
@@ -106,11 +121,16 @@ cdef void worker_run(engine_t *e, worker_t *w, rings_t *r, int *stop) noexcept n
             if rx_ready(&r.rx[i]):
                 busy = True
                 worker_batch(e, w, &r.rx[i])
+        if e.nworkers > 1:
+            handover_run(e, w)
         w.flush(w)
         w.scratch_used = 0
         lb_batch_end(&e.busy[w.index])
         if not busy:
-            poll(fds, r.nrx + 1, TICK_MS)
+            lb_publish(&e.sleeping[w.index], 1)
+            if e.nworkers == 1 or not handover_waits(e, w.index):
+                poll(fds, r.nrx + 1, TICK_MS)
+            lb_publish(&e.sleeping[w.index], 0)
             if fds[r.nrx].revents:
                 recv_wake(r.wake_fd)
 
