@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from tests.e2e.conftest import Networks
 from tests.e2e.director import realserver
 
 VIP4, VIP6 = "198.51.100.1", "2001:db8:9::1"
+QDISC = r"qdisc \w+ "  # the one thing that a device keeps from having been up
 CLIENT4, CLIENT6 = "203.0.113.7", "2001:db8:7::7"
 TRACES = (
     "ip addr",
@@ -235,3 +237,17 @@ def test_bad_input_is_answered_by_one_sentence_and_changes_nothing(network: Netw
         assert sentence in done.stderr, what
         assert len(done.stderr.splitlines()) == 1, what
     assert traces(net) == was
+
+
+def test_device_of_the_kernel_is_raised_and_put_back(network: Networks) -> None:
+    net = network(pair())
+    net.run("rs", ["ip", "tuntap", "add", "tunl0", "mode", "tun"])  # stands in for ipip's
+    was = [re.sub(QDISC, "", text) for text in traces(net)]
+    assert realserver(net, "rs", "add", VIP4, "--tunnel").returncode == 0
+    status = realserver(net, "rs", "status").stdout
+    assert "tunnel by the kernel: tunl0" in status
+    assert "tunnel by lbfast: lbtun0 6in4 4in6 6in6 pid" in status
+    assert "UP" in net.run("rs", ["ip", "link", "show", "tunl0"]).stdout
+    assert net.run("rs", ["sysctl", "-n", "net.ipv4.conf.tunl0.rp_filter"]).stdout == "2\n"
+    assert realserver(net, "rs", "del").returncode == 0
+    assert [re.sub(QDISC, "", text) for text in traces(net)] == was
