@@ -9,9 +9,9 @@
           └─────────────────────┤ reflector ├─────────────────────────┘
                                 └───────────┘
 ```
-By `director` frames are balanced, by `reflector` they leave by the other interface as they are; the
-same rings do both.  The server drops UDP port 9 at its ingress on both ways, so that nothing but
-the forwarding differs.
+By `director` frames are balanced, by `reflector` they leave by the other interface as they are;
+the same rings do both.  The server drops UDP port 9 at its ingress on both ways, so that nothing
+but the forwarding differs.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ CLIENT, VIP, SERVER, MIRRORED = "10.9.1.1", "10.9.1.100", "10.9.3.2", "10.9.2.2"
 DISCARD, ECHO = 9, 7
 FOREVER_S = 3600
 NS_PER_S = 1e9
+RUN = (*COMMAND, "run")
+REFLECT = (*COMMAND, "bench", "reflector", "in0", "out0", str(FOREVER_S))
 
 
 def topology() -> Topology:
@@ -119,21 +121,23 @@ class Lab:
 
 
 @contextmanager
-def lab(reflector: Sequence[str] = ()) -> Iterator[Lab]:
+def lab(left: Sequence[str] = RUN, right: Sequence[str] = REFLECT) -> Iterator[Lab]:
     """Build the lab and start both forwarders on the same core, without any service yet.
 
-    `reflector`: a command that reflects between in0 and out0, for the project's own.
+    `left`, `right`: what forwards on either way; a reflector is given the rules that lbfast makes
+    for itself: what its tap has seen is dropped.
     """
     with Net(topology()) as net:
         drop_at_server(net)
         drop_all(net, "reflector", "in0", "out0")
-        own = [*COMMAND, "bench", "reflector", "in0", "out0", str(FOREVER_S)]
-        mirror = net.start("reflector", pinned(1, reflector or own), "mirror", environment())
-        director = net.start("director", pinned(1, [*COMMAND, "run"]), "lbfast", environment())
-        director.wait_for_line("lbfast: ready", 30)
-        mirror.wait_for_line("ready", 30)
+        if tuple(left) != RUN:
+            drop_all(net, "director", "in0", "out0")
+        director = net.start("director", pinned(1, left), "forwarder", environment())
+        reflector = net.start("reflector", pinned(1, right), "forwarder", environment())
+        director.wait_for_line("ready", 30)
+        reflector.wait_for_line("ready", 30)
         mac = net.run("director", ["cat", "/sys/class/net/in0/address"]).stdout.strip()
-        yield Lab(net, director, mirror, mac)
+        yield Lab(net, director, reflector, mac)
 
 
 def drop_at_server(net: Net) -> None:
