@@ -38,7 +38,7 @@ def test_what_a_killed_process_left_is_removed(scratch: Path) -> None:
     assert len(ownership.namespaces(prefix)) == 3
     (sleeper,) = inhabitants(f"{prefix}-ns2")
     process.kill()
-    assert prefix in ownership.clean_leftovers()
+    ownership.clean_leftovers()  # or another test that builds at this moment
     assert ownership.namespaces(prefix) == []
     assert not Path(f"/proc/{sleeper}/exe").exists()
 
