@@ -42,7 +42,7 @@ def load(folder: Path) -> dict[str, Claim]:
 
 
 def measure(name: str, claim: Claim) -> Iterator[Result]:
-    """Yield the claim's results, checked for their fields; a failure is a result that is not ok."""
+    """Yield the claim's results, fields checked; a failure is a result that is not ok."""
     empty: Result = dict.fromkeys(FIELDS) | {"claim": name, "ok": False}
     count = 0
     try:
