@@ -155,7 +155,21 @@ cdef void conn_unchain(engine_t *e, uint32_t i) noexcept nogil:
 # ---------------------------------------------------------------- making and removing
 
 cdef uint32_t conn_alloc(worker_t *w) noexcept nogil:
+    """Take a free record: the worker's own, or another's when it has none left.  Call under the
+    lock."""
     cdef engine_t *e = <engine_t *>w.engine
+    cdef uint32_t i = conn_take(e, w), k
+    for k in range(e.nworkers):
+        if LB_LIKELY(i != NO_INDEX):
+            break
+        i = conn_take(e, &e.workers[k])
+    if i != NO_INDEX:
+        w.nconns += 1
+        memset(&e.conns[i], 0, sizeof(conn_t))
+    return i
+
+
+cdef inline uint32_t conn_take(engine_t *e, worker_t *w) noexcept nogil:
     cdef uint32_t i = w.free_head
     if i != NO_INDEX:
         w.free_head = e.conns[i].hnext
@@ -164,10 +178,6 @@ cdef uint32_t conn_alloc(worker_t *w) noexcept nogil:
         w.free_fresh += 1
         if e.header.fresh < w.free_fresh:
             e.header.fresh = w.free_fresh
-    else:
-        return NO_INDEX
-    w.nconns += 1
-    memset(&e.conns[i], 0, sizeof(conn_t))
     return i
 
 
@@ -308,9 +318,14 @@ cdef void conn_expire_now(worker_t *w, uint32_t i) noexcept nogil:
         if control != NO_INDEX and e.conns[control].n_control == 0 and (
             not e.conns[control].flags & CONN_TEMPLATE
             or not e.conns[control].flags & CONN_ASSURED
-        ):
+        ) and conn_reachable(e, w, control):
             conn_remove(w, control)
     engine_unlock(e)
+
+
+cdef bint conn_reachable(engine_t *e, const worker_t *w, uint32_t i) noexcept nogil:
+    """Whether this worker may change the timer lists that the entry is in.  Call under the lock."""
+    return (e.conns[i].flags & CONN_SHARED) != 0 or conn_owner(e, i) == w.index
 
 
 # ---------------------------------------------------------------- destinations

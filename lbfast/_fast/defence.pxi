@@ -69,7 +69,10 @@ cdef void drop_entries(engine_t *e) noexcept nogil:
         i = e.templates[w.rng & e.template_mask]
         while i != NO_INDEX:
             after = e.conns[i].hnext
-            if e.conns[i].n_control == 0 and not e.conns[i].flags & CONN_ASSURED:
+            if (
+                e.conns[i].flags & CONN_TEMPLATE and e.conns[i].n_control == 0
+                and not e.conns[i].flags & CONN_ASSURED
+            ):
                 conn_expire_now(w, i)
             i = after
 

@@ -14,7 +14,7 @@ cdef enum:
 cdef inline uint32_t ftp_flags(engine_t *e, const tuple_t *t, uint32_t flags) noexcept nogil:
     """Return the flags of a new connection, those of a control connection added if it is one."""
     if (
-        e.nworkers == 1 and t.vport == LB_SWAP16(FTP_PORT) and t.protocol == IPPROTO_TCP_ and e.settings.ftp_helper
+        t.vport == LB_SWAP16(FTP_PORT) and t.protocol == IPPROTO_TCP_ and e.settings.ftp_helper
         and flags & CONN_METHOD == MASQ and not flags & CONN_TEMPLATE
     ):
         flags |= CONN_FTP | CONN_NFCT
@@ -43,7 +43,7 @@ cdef void ftp_listen(worker_t *w, uint32_t i) noexcept nogil:
     cdef conn_t *c = &e.conns[i]
     c.state = TCP_LISTENING
     c.timeout = lb_tcp_timeout_s[TCP_LISTENING] * TICKS_PER_S
-    if c.flags & CONN_EXPECTED or conn_owner(e, i) == w.index:
+    if conn_reachable(e, w, i):
         conn_touch(w, i)
     elif <int32_t>(w.now + c.timeout - c.expires) > 0:
         c.expires = w.now + c.timeout         # another worker's lists: only ever later
@@ -198,7 +198,9 @@ cdef uint32_t ftp_expect_passive(
     return size
 
 
-cdef uint32_t ftp_write(uint32_t asked, const addr_t *addr, uint16_t port, char *to) noexcept nogil:
+cdef uint32_t ftp_write(
+    uint32_t asked, const addr_t *addr, uint16_t port, char *to
+) noexcept nogil:
     """Write the address in the format that was asked for; returns its length."""
     cdef const uint8_t *b = <const uint8_t *>addr
     if asked == FTP_EPSV:

@@ -28,7 +28,8 @@ cdef inline bint sip_letter(uint8_t c) noexcept nogil:
 
 
 cdef inline bint sip_word_char(uint8_t c) noexcept nogil:
-    """What may be in a word (RFC 3261 section 25.1): letters, digits and -.!%*_+`'~()<>:\\"/[]?{}"""
+    """What may be in a word (RFC 3261 section 25.1): letters, digits and
+    ! " % ' ( ) * + - . / : < > ? [ \\ ] _ ` { } ~"""
     return (
         sip_letter(c) or 48 <= c <= 57 or 33 <= c <= 34 or c == 37 or 39 <= c <= 43
         or 45 <= c <= 47 or c == 58 or c == 60 or c == 62 or c == 63 or 91 <= c <= 93
