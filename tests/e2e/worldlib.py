@@ -170,7 +170,7 @@ class Loop:
         self._send = send
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._run, args=(i,)) for i in interfaces]
-        self.frames = self.ipv4 = 0
+        self.frames = self.pings = 0
         self.errors: list[OSError] = []
 
     def _run(self, ifindex: int) -> None:
@@ -180,7 +180,8 @@ class Loop:
             try:
                 frame = sock.recv(1 << 17)
                 self.frames += 1
-                self.ipv4 += frame[22:24] == b"\x08\x00"  # behind the virtio-net header
+                # behind the virtio-net header: IPv4, ICMP
+                self.pings += frame[22:24] == b"\x08\x00" and frame[33] == 1
                 self._send(ifindex, frame)
             except TimeoutError:
                 continue
