@@ -158,9 +158,9 @@ def iperf_ratio() -> Iterator[Result]:
         net.start("rs1", ["iperf3", "-s", "-p", "5201"], "iperf3")
         wait_for_listener(net, "rs1", 5201)
         iperf(net, rip, 5201)
-        for _ in range(PAIRS):
+        for number in range(PAIRS):
             plain = iperf(net, rip, 5201)
-            director = net.start("director", [*COMMAND, "run"], "lbfast", environment())
+            director = net.start("director", [*COMMAND, "run"], f"lbfast-{number}", environment())
             director.wait_for_line("lbfast: ready", 30)
             service = f"{basic.VIP[4]}:5201"
             for words in (f"-A -t {service} -s rr", f"-a -t {service} -r {rip}:5201 -m"):

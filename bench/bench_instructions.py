@@ -1,0 +1,196 @@
+"""How many user-space instructions does a packet take, from the ring to a frame ready to go?
+
+The data path runs over frames prepared in memory, in batches of 64, without rings and system
+calls; two run lengths, the difference divided by the packets.  1,000 established UDP flows,
+60-byte frames (IPv6: 62), one service, three real servers (round robin); counted by perf(1) or,
+where there is no counter (most virtual machines), by valgrind.
+
+    bench_instructions.py                     the table; last line: the figure
+    bench_instructions.py run CASE PACKETS    one run, to be counted
+    bench_instructions.py profile CASE        where the instructions go (callgrind_annotate)
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lbfast.control.tables import Engine
+from lbfast.replay import network
+from lbfast.replay.network import D0, D0_MAC, D1, D1_MAC, packed
+
+FLOWS, PREPARED, SHORT, LONG = 1000, 24_000, 8_000, 24_000
+UDP = 17
+MASQ, TUNNEL, DROUTE = 0, 2, 3
+SERVERS = (1, 2, 3)
+NOW_NS = 1_000_000_000_000
+PORT = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A forwarding method, a family, and which way the packets go."""
+
+    method: int
+    is_v6: bool
+    reply: bool = False
+
+
+CASES = {
+    "dr-v4": Case(DROUTE, False),
+    "dr-v6": Case(DROUTE, True),
+    "nat-request-v4": Case(MASQ, False),
+    "nat-reply-v4": Case(MASQ, False, reply=True),
+    "nat-request-v6": Case(MASQ, True),
+    "nat-reply-v6": Case(MASQ, True, reply=True),
+    "tun-v4": Case(TUNNEL, False),
+    "tun-v6": Case(TUNNEL, True),
+}
+
+
+def ones_sum(data: bytes) -> int:
+    return int.from_bytes(data + b"\0" * (len(data) % 2), "big") % 0xFFFF
+
+
+def packet(src: bytes, dst: bytes, sport: int, dport: int) -> bytes:
+    """Return an IP packet of 46 bytes (IPv6: 48 or more) with UDP and right checksums."""
+    payload = b"\0" * (18 if len(src) == 4 else 0)
+    size = 8 + len(payload)
+    header = struct.pack(">HHH", sport, dport, size)
+    pseudo = ones_sum(src + dst + struct.pack(">HH", UDP, size) + header + payload)
+    udp = header + struct.pack(">H", 0xFFFF - pseudo or 0xFFFF) + payload
+    if len(src) == 16:
+        return struct.pack(">IHBB", 6 << 28, size, UDP, 64) + src + dst + udp
+    head = struct.pack(">BBHIBB", 0x45, 0, 20 + size, 0, 64, UDP)
+    check = 0xFFFF - ones_sum(head + src + dst)
+    return head + struct.pack(">H", check) + src + dst + udp
+
+
+def frames(case: Case) -> tuple[list[tuple[int, bytes, bytes]], list[tuple[int, bytes, bytes]]]:
+    """Return the requests of all flows, and the replies of their real servers."""
+    client, vip, rip = (
+        ("fd00:1::1", "fd00:9::1", "fd00:2::")
+        if case.is_v6
+        else ("10.1.0.1", "10.9.0.1", "10.2.0.")
+    )
+    kind = b"\x86\xdd" if case.is_v6 else b"\x08\x00"
+    requests, replies = [], []
+    for flow in range(FLOWS):
+        ask = packet(packed(client), packed(vip), 1024 + flow, PORT)
+        server = packed(f"{rip}{SERVERS[::-1][flow % len(SERVERS)]}")
+        answer = packet(server, packed(client), PORT, 1024 + flow)
+        requests.append((D0, b"", D0_MAC + network.ROUTER_MAC + kind + ask))
+        replies.append((D1, b"", D1_MAC + network.server_mac(1) + kind + answer))
+    return requests, replies
+
+
+def engine(case: Case) -> Engine:
+    """Return an engine with one service and its real servers in a known network."""
+    made = Engine(seed=1, now_ns=NOW_NS)
+    network.build(made, network.MTU)
+    af = socket.AF_INET6 if case.is_v6 else socket.AF_INET
+    key = (int(af), UDP, packed("fd00:9::1" if case.is_v6 else "10.9.0.1"), PORT, 0)
+    made.service_put(key, b"rr", 0, 0, 128 if case.is_v6 else 0xFFFFFFFF, b"")
+    for number in SERVERS:
+        server = packed(f"fd00:2::{number}" if case.is_v6 else f"10.2.0.{number}")
+        made.server_put(key, (int(af), server, PORT), case.method, 1, 0, 0, 0, 0, 0)
+    return made
+
+
+def run(case: Case, packets: int) -> None:
+    """Make the connections, then run the packets; SystemExit unless all were sent."""
+    from lbfast._fastpath import bench
+
+    made = engine(case)
+    requests, replies = frames(case)
+    before = bench(made, requests, FLOWS, FLOWS, NOW_NS)
+    verdicts = bench(made, replies if case.reply else requests, PREPARED, packets, NOW_NS)
+    if before["sent"] != FLOWS or verdicts["sent"] != packets:
+        raise SystemExit(f"not all were sent: {before}, {verdicts}, {made.reasons()}")
+
+
+def command(name: str, packets: int) -> list[str]:
+    return [sys.executable, __file__, "run", name, str(packets)]
+
+
+def environment() -> dict[str, str]:
+    """Return an environment in which two runs differ in nothing but the packets."""
+    root = str(Path(__file__).resolve().parent.parent)
+    return {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": root}
+
+
+def has_counter() -> bool:
+    """Whether perf(1) can count instructions here."""
+    if shutil.which("perf") is None:
+        return False
+    probe = ["perf", "stat", "-x,", "-e", "instructions:u", "true"]
+    done = subprocess.run(probe, capture_output=True, text=True, check=False)
+    return done.returncode == 0 and done.stderr.split(",")[0].isdigit()
+
+
+def count(words: list[str], by_perf: bool) -> int:
+    """Return the user-space instructions of a command."""
+    if by_perf:
+        tool = ["perf", "stat", "-x,", "-e", "instructions:u"]
+        pattern = r"^(\d+),"
+    else:
+        tool = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+        pattern = r"Collected : (\d+)"
+    done = subprocess.run(
+        [*tool, *words], capture_output=True, text=True, check=True, env=environment()
+    )
+    found = re.search(pattern, done.stderr, re.MULTILINE)
+    if found is None:
+        raise RuntimeError(done.stderr[-500:])
+    return int(found[1])
+
+
+def table(by_perf: bool) -> Iterator[tuple[str, float]]:
+    """Yield every case with its instructions a packet."""
+    for name in CASES:
+        short, long = (count(command(name, packets), by_perf) for packets in (SHORT, LONG))
+        yield name, (long - short) / (LONG - SHORT)
+
+
+def profile(name: str) -> None:
+    """Print where the instructions of a long run are."""
+    with tempfile.TemporaryDirectory() as directory:
+        out = f"{directory}/out"
+        tool = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", "--dump-instr=no"]
+        tool += ["--toggle-collect=__pyx_f_6lbfast_9_fastpath_bench_run"]
+        subprocess.run([*tool, *command(name, LONG)], check=True, env=environment())
+        subprocess.run(["callgrind_annotate", "--auto=yes", "--threshold=95", out], check=True)
+
+
+def main(words: list[str]) -> int:
+    if words[:1] == ["run"]:
+        run(CASES[words[1]], int(words[2]))
+        return 0
+    if words[:1] == ["profile"]:
+        profile(words[1])
+        return 0
+    by_perf = has_counter()
+    if not by_perf and shutil.which("valgrind") is None:
+        print("neither a counter for perf stat -e instructions:u nor valgrind", file=sys.stderr)
+        return 1
+    print(f"counted by {'perf stat' if by_perf else 'valgrind'}; {FLOWS} flows, batches of 64")
+    figures = {}
+    for name, figure in table(by_perf):
+        figures[name] = figure
+        print(f"{name:<16} {figure:8.2f}", flush=True)
+    print(f"instructions-per-packet {figures['dr-v4']:.2f} instructions (DR, IPv4)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    sys.exit(main(sys.argv[1:]))
