@@ -1,4 +1,4 @@
-"""wrr: weighted round robin, interleaved by levels of weight.  Same rule as ip_vs_wrr (spec 5.2)."""
+"""wrr: weighted round robin, interleaved by levels of weight.  Same rule as ip_vs_wrr."""
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 

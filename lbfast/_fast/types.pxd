@@ -1,7 +1,7 @@
 """Every struct and enum of the data path; read this first.
 
 Three nouns: a packet (`pkt_t`, lives for one pass), a connection (`conn_t`, a record of the
-arena), a service with its destinations (`svc_t`, `dest_t`, records of the arena).  Records refer to one
+arena), a service with its destinations (`svc_t`, `dest_t`, records too).  Records refer to one
 another by index, never by pointer.  Everything that is not a record (hash chains, timer lists,
 scheduler state, routes) is derived from the records or from the kernel and is rebuilt when a
 process attaches.

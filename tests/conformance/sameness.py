@@ -115,7 +115,8 @@ def _same_bytes(recorded: list[Any], played: list[Any]) -> bool:
 
 def _put_together(outs: list[Any]) -> tuple[list[Any], list[Any]]:
     """Returns the packets that are no fragments, and what the fragments add up to."""
-    whole, parts = [], {}
+    whole: list[Any] = []
+    parts: dict[tuple[Any, ...], list[tuple[int, bool, bytes]]] = {}
     for out in outs:
         fragment = _fragment(bytes.fromhex(out[1]))
         if fragment is None:
