@@ -196,8 +196,8 @@ cdef void engine_attach(engine_t *e, uint32_t now, repair_t *found) noexcept nog
     for i in range(e.nworkers + 1):
         e.workers[i].now = now
         e.workers[i].wheel.slot = now // TICKS_PER_SLOT
-    attach_dests(e, found)
     attach_services(e, found)
+    attach_dests(e, found)
     attach_conns(e, found)
     attach_scheds(e, found)
 
@@ -210,9 +210,12 @@ cdef void attach_dests(engine_t *e, repair_t *found) noexcept nogil:
         if not d.flags & DEST_USED:
             d.flags = 0
             continue
-        if d.flags & DEST_AVAILABLE and (d.svc >= e.max_svcs or not e.svcs[d.svc].used):
-            d.flags &= ~<uint32_t>DEST_AVAILABLE
+        if not dest_sane(e, d) or (d.flags & DEST_AVAILABLE and not attach_member(e, d, i)):
+            d.flags = 0
             found.broken += 1
+            continue
+        if e.header.order < d.order:
+            e.header.order = d.order
         d.activeconns = d.inactconns = d.persistconns = d.refs = 0
         d.flags |= DEST_STEERED
         dest_steer(e, d, 1)
@@ -223,13 +226,21 @@ cdef void attach_dests(engine_t *e, repair_t *found) noexcept nogil:
 
 cdef void attach_services(engine_t *e, repair_t *found) noexcept nogil:
     cdef uint32_t i
+    cdef svc_t *s
+    if e.header.order >= ORDER_LIMIT:
+        e.header.order = 0
     for i in range(e.max_svcs):
-        if not e.svcs[i].used:
+        s = &e.svcs[i]
+        if not s.used:
+            continue
+        if not svc_sane(e, s) or not svc_key_put(e, s, i):
+            s.used = 0
+            found.broken += 1
             continue
         found.services += 1
-        svc_key_put(e, &e.svcs[i], i)
-        svc_steer(e, &e.svcs[i], 1)
-        attach_list(e, i)
+        svc_steer(e, s, 1)
+        if e.header.order < s.order:
+            e.header.order = s.order
 
 
 cdef void attach_scheds(engine_t *e, repair_t *found) noexcept nogil:
@@ -241,26 +252,29 @@ cdef void attach_scheds(engine_t *e, repair_t *found) noexcept nogil:
     pe_count(e)
 
 
-cdef void attach_list(engine_t *e, uint32_t svc) noexcept nogil:
-    """Rebuild a service's list: newest first."""
-    cdef sched_t *s = &e.scheds[svc]
-    cdef uint32_t i, at
-    for i in range(e.max_dests):
-        if e.dests[i].flags & DEST_AVAILABLE and e.dests[i].svc == svc:
-            if not list_insert(s, i) or not dest_enter(e, &e.dests[i], i):
-                return
-            at = 0
-            while at + 1 < s.ndest and e.dests[s.list[at + 1]].order > e.dests[i].order:
-                s.list[at] = s.list[at + 1]
-                at += 1
-            s.list[at] = i
+cdef bint attach_member(engine_t *e, const dest_t *d, uint32_t i) noexcept nogil:
+    """Enter a destination into its service's list, newest first; False when it is there already
+    or there is no memory."""
+    cdef sched_t *s = &e.scheds[d.svc]
+    cdef uint32_t at = 0
+    if dest_by_key(e, d.svc, d) != NO_INDEX or not list_insert(s, i):
+        return False
+    while at + 1 < s.ndest and e.dests[s.list[at + 1]].order > d.order:
+        s.list[at] = s.list[at + 1]
+        at += 1
+    s.list[at] = i
+    if at + 1 < s.ndest and e.dests[s.list[at + 1]].order == d.order or not dest_enter(e, d, i):
+        s.ndest -= 1
+        memmove(s.list + at, s.list + at + 1, (s.ndest - at) * sizeof(uint32_t))
+        return False
+    return True
 
 
 cdef void attach_conns(engine_t *e, repair_t *found) noexcept nogil:
     cdef uint32_t i, high = e.header.fresh
     cdef worker_t *w
     if high > e.max_conns:
-        high = e.max_conns
+        e.header.fresh = high = e.max_conns
     for i in range(high):
         w = &e.workers[<uint64_t>i * e.nworkers // e.max_conns]
         if w.free_fresh <= i:
@@ -289,9 +303,9 @@ cdef bint attach_conn(engine_t *e, uint32_t i) noexcept nogil:
     cdef conn_t *c = &e.conns[i]
     cdef worker_t *w = &e.workers[conn_owner(e, i)]
     cdef dest_t *d
+    if not conn_sane(e, i):
+        return False
     if c.dest != NO_INDEX:
-        if c.dest >= e.max_dests or not e.dests[c.dest].flags & DEST_USED:
-            return False
         d = &e.dests[c.dest]
         d.refs += 1
         if c.flags & CONN_TEMPLATE:
@@ -313,7 +327,9 @@ cdef bint attach_conn(engine_t *e, uint32_t i) noexcept nogil:
 
 cdef void attach_control(engine_t *e, uint32_t i, uint32_t high) noexcept nogil:
     cdef uint32_t control = e.conns[i].control
-    if control < high and e.conns[control].flags & CONN_HASHED:
+    if control < high and e.conns[control].flags & CONN_HASHED and control_sane(
+        &e.conns[i], &e.conns[control]
+    ):
         e.conns[control].n_control += 1
     else:
         e.conns[i].control = NO_INDEX

@@ -78,6 +78,7 @@ cdef class Engine:
             raise ValueError("engine sizes must be positive, workers at most 16")
         self.outs = None
         self.found = {}
+        self.e.world.request_fd = -1      # nothing to close should attaching be refused
         self.e.max_conns = conns
         self.e.max_dests = dests
         self.e.max_svcs = services
