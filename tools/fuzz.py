@@ -20,8 +20,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
+    sys.path.append(str(ROOT))  # last: PYTHONPATH says which variant is meant
 
+from lbfast import _fastpath  # noqa: E402
 from lbfast.replay import network  # noqa: E402
 from tools.fuzz_frames import Frame, Mutator, corpus  # noqa: E402
 from tools.fuzz_world import VLAN_LINK, World  # noqa: E402
@@ -127,6 +128,7 @@ def run_child(arguments: argparse.Namespace) -> int:
     record = FOLDER / f"batch-{os.getpid()}.bin"
     command = [sys.executable, __file__, "--record", str(record)]
     command += ["--frames", str(arguments.frames), "--seed", str(arguments.seed)]
+    command += ["--asan"] if arguments.asan else []
     environment = os.environ | (asan_environment() if arguments.asan else {})
     status = subprocess.run(command, env=environment, check=False).returncode
     if status == 0:
@@ -144,6 +146,8 @@ def run_child(arguments: argparse.Namespace) -> int:
 
 def run_here(arguments: argparse.Namespace) -> int:
     """Run the frames in this process and print what became of them."""
+    if arguments.asan and "build/asan" not in _fastpath.__file__:
+        raise FuzzError(f"{_fastpath.__file__} is not the ASan variant")
     watch = Recorder(arguments.record)
     world = fuzz(arguments.frames, arguments.seed, watch)
     watch.report(arguments.frames)
