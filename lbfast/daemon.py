@@ -18,12 +18,14 @@ from lbfast.errors import ControlError, LbfastError
 logger = logging.getLogger("lbfast")
 
 MAX_WORKERS = 16
+MAX_RECORDS = 1 << 28
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not positive")
+def _number(text: str) -> int:
+    """Reads a table's size: from 1 to what fits into memory that can be addressed by index."""
+    value = int(text) if text.isascii() and text.isdigit() else 0
+    if not 1 <= value <= MAX_RECORDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {MAX_RECORDS}")
     return value
 
 
@@ -38,19 +40,19 @@ def _parser() -> argparse.ArgumentParser:
         "interface)",
     )  # fmt: skip
     parser.add_argument(
-        "--workers", type=_positive, default=1, metavar="N",
+        "--workers", type=_number, default=1, metavar="N",
         help=f"worker threads, at most {MAX_WORKERS} (default: 1)",
     )  # fmt: skip
     parser.add_argument(
-        "--connections", type=_positive, default=1 << 20, metavar="N",
+        "--connections", type=_number, default=1 << 20, metavar="N",
         help="size of the connection table (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--servers", type=_positive, default=1 << 14, metavar="N",
+        "--servers", type=_number, default=1 << 14, metavar="N",
         help="size of the table of real servers (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--services", type=_positive, default=1 << 12, metavar="N",
+        "--services", type=_number, default=1 << 12, metavar="N",
         help="size of the table of virtual services (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("-D", "--log-detail", action="store_true", help="log more")
@@ -86,6 +88,10 @@ def main(argv: list[str]) -> int:
         format="lbfast: %(message)s",
         stream=sys.stderr,
     )
+    if os.geteuid() != 0:
+        raise ControlError(
+            "running needs root: packet sockets (CAP_NET_RAW) and rules (CAP_NET_ADMIN)"
+        )
     name = check_name(director_name(os.environ))
     held = claim(name)
     try:

@@ -4,7 +4,14 @@ Why this version and this way of sending: docs/rings.md.
 """
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from libc.string cimport memcmp
+
 from lbfast._fast.types cimport vnet_t
+
+cdef extern from "errno.h" nogil:
+    int errno
+    enum:
+        EAGAIN
 
 cdef extern from "sys/socket.h" nogil:
     cdef struct iovec:
@@ -47,6 +54,7 @@ cdef enum:
     SLOTS = 8192
     BIG = 65536 + 512           # room for one frame of the copy queue
     VNET_LEN = 10
+    MAX_STALE = 64              # reads for one frame of the copy queue
 
 ctypedef struct frame_t:        # one received frame, valid until its batch is released
     uint8_t *data               # Ethernet header; HEADROOM bytes in front of it are ours
@@ -122,13 +130,26 @@ cdef inline uint32_t rx_batch(rx_t *rx, frame_t *out) noexcept nogil:
 
 
 cdef inline void rx_fetch_big(rx_t *rx, frame_t *f, uint32_t n) noexcept nogil:
-    """Read a frame that did not fit its slot from the copy queue."""
+    """Read a frame that did not fit its slot from the copy queue.
+
+    What lies in the queue before it (a pending error of the socket, a frame whose slot was lost)
+    is passed over: the frame's beginning is in the slot and tells which one it is.
+    """
     cdef uint8_t *at = rx.big + <size_t>n * BIG + 128
-    cdef ssize_t got = recv(rx.fd, at - VNET_LEN, BIG - 128 + VNET_LEN, MSG_DONTWAIT)
-    if got > VNET_LEN:
-        f.data = at
-        f.len = <uint32_t>got - VNET_LEN
-        f.vnet = (<vnet_t *>(at - VNET_LEN))[0]
+    cdef ssize_t got
+    cdef uint32_t tries = 0
+    while tries < MAX_STALE:
+        tries += 1
+        got = recv(rx.fd, at - VNET_LEN, BIG - 128 + VNET_LEN, MSG_DONTWAIT)
+        if got < 0:
+            if errno == EAGAIN:
+                return
+            continue
+        if got == <ssize_t>f.wire_len + VNET_LEN and memcmp(at, f.data, f.len) == 0:
+            f.data = at
+            f.len = f.wire_len
+            f.vnet = (<vnet_t *>(at - VNET_LEN))[0]
+            return
 
 
 cdef inline void rx_release(rx_t *rx) noexcept nogil:

@@ -2,10 +2,14 @@
 import socket as _socket
 import struct as _struct
 
-cdef extern from "errno.h" nogil:
-    int errno
+cdef extern from "sys/socket.h" nogil:
     enum:
-        EAGAIN
+        SOL_SOCKET
+        SO_ERROR
+    int getsockopt(int fd, int level, int name, void *value, unsigned int *size)
+
+cdef extern from "errno.h" nogil:
+    enum:
         ENOBUFS
         EINTR
 
@@ -17,6 +21,7 @@ cdef extern from "poll.h" nogil:
     enum:
         POLLIN
         POLLOUT
+        POLLERR
     int poll(pollfd *fds, unsigned long n, int timeout_ms)
 
 SOL_PACKET = 263
@@ -85,6 +90,13 @@ cdef void tx_flush(tx_t *tx) noexcept nogil:
 
 cdef enum:
     MAX_TRIES = 100
+
+
+cdef void socket_error_clear(int fd) noexcept nogil:
+    """Take note of a pending error (the interface went down), or poll would return for ever."""
+    cdef int value
+    cdef unsigned int size = sizeof(value)
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &value, &size)
 
 
 cdef void tx_prepare(tx_t *tx, int fd, uint32_t ifindex) noexcept nogil:

@@ -133,6 +133,9 @@ cdef void worker_run(engine_t *e, worker_t *w, rings_t *r, int *stop) noexcept n
             lb_publish(&e.sleeping[w.index], 0)
             if fds[r.nrx].revents:
                 recv_wake(r.wake_fd)
+            for i in range(r.nrx):
+                if LB_UNLIKELY(fds[i].revents & POLLERR):
+                    socket_error_clear(r.rx[i].fd)
 
 
 cdef void recv_wake(int fd) noexcept nogil:

@@ -15,7 +15,7 @@ def choose(links: dict[int, Link], wanted: tuple[str, ...]) -> dict[int, str]:
 
 def check(links: dict[int, Link], wanted: tuple[str, ...]) -> None:
     """Raises ControlError that names a wanted interface that is not there, or that none is."""
-    names = [link.name for link in links.values()]
+    names = [link.name for link in links.values() if link.ethernet and link.name != "lo"]
     for name in wanted:
         if name not in names:
             raise ControlError(f"interface {name!r} unknown, expected one of {', '.join(names)}")
