@@ -1,4 +1,4 @@
-"""Whether a record found in a region makes sense: whatever damaged it, attaching goes on without."""
+"""Whether a record found in a region makes sense; attaching goes on without those that do not."""
 
 cdef enum:
     CONN_KNOWN = (
