@@ -12,6 +12,12 @@ stamp=.venv/.lbfast-installed
 
 say() { echo "bootstrap: $*" >&2; }
 
+quietly() { # LOG COMMAND...: its output is shown only if it fails
+    local log=$1
+    shift
+    "$@" </dev/null >"$log" 2>&1 || { tail -n 20 "$log" >&2; say "failed: $*"; return 1; }
+}
+
 apt_install() { # PACKAGE...; daemons that come with a package are not started
     local policy=/usr/sbin/policy-rc.d
     export DEBIAN_FRONTEND=noninteractive
@@ -22,10 +28,9 @@ apt_install() { # PACKAGE...; daemons that come with a package are not started
         trap "rm -f $policy" EXIT
     fi
     local get=(apt-get -qq -y -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0)
-    "${get[@]}" --no-install-recommends install "$@" </dev/null >build/apt.log 2>&1 ||
-        { "${get[@]}" update </dev/null >build/apt.log 2>&1 &&
-            "${get[@]}" --no-install-recommends install "$@" </dev/null >>build/apt.log 2>&1; } ||
-        { tail -n 20 build/apt.log >&2; say "cannot install $*"; return 1; }
+    get+=(--no-install-recommends)
+    "${get[@]}" install "$@" </dev/null >build/apt.log 2>&1 || # lists may be missing or old
+        { quietly build/apt.log "${get[@]}" update && quietly build/apt.log "${get[@]}" install "$@"; }
 }
 
 need() { # PACKAGE...: installs as root, says what to install otherwise
@@ -78,9 +83,9 @@ install_base() {
     mapfile -t requires < <(.venv/bin/python -c '
 import tomllib
 print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")')
-    "${pip[@]}" "${requires[@]}" </dev/null
+    quietly build/pip.log "${pip[@]}" "${requires[@]}"
     # the extension is built by tools/build.sh, only when its sources changed
-    LBFAST_BUILD=none "${pip[@]}" --no-build-isolation -e '.[test,dev]' </dev/null
+    LBFAST_BUILD=none quietly build/pip.log "${pip[@]}" --no-build-isolation -e '.[test,dev]'
     wanted >$stamp
 }
 
@@ -93,10 +98,13 @@ base() {
 }
 
 net() {
-    local group program package missing=()
-    while read -r group program package; do
-        [ "$group" = net ] || continue
-        command -v "$program" >/dev/null || missing+=("$package")
+    local shows package missing=()
+    while read -r shows package; do
+        case $shows in
+        '#'*) continue ;;
+        /*) [ -e "$shows" ] || missing+=("$package") ;;
+        *) command -v "$shows" >/dev/null || missing+=("$package") ;;
+        esac
     done <tools/debian-packages.txt
     [ ${#missing[@]} = 0 ] || need "${missing[@]}" ||
         say "what needs them is skipped or says so"
