@@ -1,7 +1,7 @@
 """What a scheduler is: the structs and helpers that every `sched_*.pxd` works with.
 
-A scheduler sees a service as `sched_t`: `list[0 .. ndest-1]` are its destinations' indices in
-`dests`, newest first.  It keeps what it needs behind `priv`.
+A scheduler sees a service as `sched_t`: `list[0 .. ndest-1]` are the indices of its destinations
+in `dests`, newest first.  It keeps what it needs behind `priv`.
 """
 from libc.stdint cimport int32_t, int64_t, uint32_t
 

@@ -5,13 +5,13 @@ The buckets, the limits and the collection of what is unused are the kernel's.  
 a reference to each of its servers, so that a deleted one can be revived as what it was.
 """
 from libc.stdint cimport uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memmove
+from libc.stdlib cimport calloc, free
 
 from lbfast._fast.map cimport addr_eq
 from lbfast._fast.sched cimport DEST_ADDED, DEST_REMOVED
 from lbfast._fast.sched_hash cimport fold_h, hash_32
 from lbfast._fast.sched_heap cimport RANK_WLC, heap_fill, heap_follow, heap_t, heap_update
+from lbfast._fast.sched_set cimport entry_add, entry_free, entry_t, log_add, log_t
 from lbfast._fast.types cimport TICKS_PER_S, addr_t, dest_t, sched_t
 
 cdef enum:
@@ -23,18 +23,10 @@ cdef enum:
     CACHE_RUNS = 30                  # each 30th looks at everything
     CACHE_IDLE_TICKS = 36000         # what other collections may take
 
-ctypedef struct entry_t:
-    addr_t addr
-    entry_t *next
-    uint32_t lastuse                 # tick
-    uint32_t lastmod                 # tick of the last change of the set
-    uint32_t n
-    uint32_t room
-    uint32_t *set                    # destination indices, last added first
-
 ctypedef struct cache_t:
     heap_t order                     # as wlc wants them
-    uint32_t nlazy                   # servers with `dest_t.mark`: less than half as busy as weighted
+    log_t log                        # for the sets
+    uint32_t nlazy                   # servers at less than half their weight: `dest_t.mark`
     entry_t *buckets[1024]
     uint32_t count
     uint32_t rover                   # bucket where the last collection ended
@@ -69,7 +61,9 @@ cdef inline void cache_mark(sched_t *s, uint32_t dest, bint lazy) noexcept nogil
 
 
 cdef inline void cache_load(sched_t *s, uint32_t dest) noexcept nogil:
-    heap_update(s, &(<cache_t *>s.priv).order, dest, RANK_WLC)
+    cdef cache_t *c = <cache_t *>s.priv
+    heap_update(s, &c.order, dest, RANK_WLC)
+    log_add(&c.log, dest)
     cache_mark(s, dest, dest_lazy(&s.dests[dest]))
 
 
@@ -79,16 +73,9 @@ cdef inline bint cache_change(
     """Follow a change of the list; entries keep what they have, even a deleted server."""
     if event == DEST_ADDED:
         s.dests[dest].mark = 0
+    log_add(&(<cache_t *>s.priv).log, dest)
     cache_mark(s, dest, event != DEST_REMOVED and dest_lazy(&s.dests[dest]))
     return heap_follow(s, &(<cache_t *>s.priv).order, event, dest, RANK_WLC)
-
-
-cdef inline void entry_free(sched_t *s, entry_t *e) noexcept nogil:
-    cdef uint32_t i
-    for i in range(e.n):
-        s.dests[e.set[i]].refs -= 1
-    free(e.set)
-    free(e)
 
 
 cdef inline void cache_stop(sched_t *s) noexcept nogil:
@@ -104,34 +91,6 @@ cdef inline void cache_stop(sched_t *s) noexcept nogil:
         free(c.order.at)
     free(c)
     s.priv = NULL
-
-
-cdef inline bint entry_add(sched_t *s, entry_t *e, uint32_t dest, uint32_t now) noexcept nogil:
-    """Put a server at the front of the entry's set, unless it is a member."""
-    cdef void *more
-    cdef uint32_t i
-    for i in range(e.n):
-        if e.set[i] == dest:
-            return True
-    if e.n == e.room:
-        more = realloc(e.set, (<size_t>e.room * 2 + 1) * sizeof(uint32_t))
-        if more == NULL:
-            return False
-        e.set = <uint32_t *>more
-        e.room = e.room * 2 + 1
-    memmove(e.set + 1, e.set, e.n * sizeof(uint32_t))
-    e.set[0] = dest
-    e.n += 1
-    e.lastmod = now
-    s.dests[dest].refs += 1
-    return True
-
-
-cdef inline void entry_remove(sched_t *s, entry_t *e, uint32_t i, uint32_t now) noexcept nogil:
-    s.dests[e.set[i]].refs -= 1
-    e.n -= 1
-    memmove(e.set + i, e.set + i + 1, (e.n - i) * sizeof(uint32_t))
-    e.lastmod = now
 
 
 cdef inline entry_t *cache_find(cache_t *c, const addr_t *a) noexcept nogil:
@@ -186,7 +145,7 @@ cdef inline uint32_t cache_sweep(
 cdef inline void cache_run(sched_t *s, uint32_t now, uint64_t expiration) noexcept nogil:
     """One collection, as it is due each minute."""
     cdef cache_t *c = <cache_t *>s.priv
-    cdef uint32_t i
+    cdef uint32_t i, _
     cdef int goal
     if c.runs % CACHE_RUNS == 0:
         for i in range(CACHE_BUCKETS):
@@ -197,7 +156,7 @@ cdef inline void cache_run(sched_t *s, uint32_t now, uint64_t expiration) noexce
         c.runs += 1
         return
     goal = min(<int>(c.count - CACHE_MAX) * 4 // 3, <int>CACHE_MAX // 2)
-    for i in range(CACHE_BUCKETS):
+    for _ in range(CACHE_BUCKETS):
         c.rover = (c.rover + 1) % CACHE_BUCKETS
         goal -= <int>cache_sweep(s, &c.buckets[c.rover], now, CACHE_IDLE_TICKS)
         if goal <= 0:

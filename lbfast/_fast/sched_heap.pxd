@@ -1,7 +1,7 @@
 """An ordered structure of destinations for the schedulers that want the least of something.
 
 A binary heap of those that may be picked.  Each has a load and a weight; the quotient counts, and
-on ties the one added last, which is the first in the list.  `dest_t.slot` says where one is.
+on ties the one added last, which is the first in the list.
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
@@ -21,12 +21,14 @@ ctypedef struct ranked_t:
     int64_t load
     int64_t weight
     uint64_t order               # larger = first in the list
-    uint32_t dest
+    uint32_t id                  # of a service's heap: index of the destination
 
 ctypedef struct heap_t:
     ranked_t *at
     uint32_t n
-    uint32_t room                # at least the length of the service's list
+    uint32_t room
+    char *slots                  # of id 0: where it is in the heap, NO_INDEX = not at all
+    size_t stride                # bytes from there to that of the next id
 
 
 cdef inline bint rank_of(const dest_t *d, rank_t kind, ranked_t *r) noexcept nogil:
@@ -56,19 +58,23 @@ cdef inline bint ranked_before(const ranked_t *x, const ranked_t *y) noexcept no
     return a < b or (a == b and x.order > y.order)
 
 
-cdef inline void heap_put(sched_t *s, heap_t *h, uint32_t i, const ranked_t *r) noexcept nogil:
+cdef inline uint32_t *heap_slot(const heap_t *h, uint32_t id) noexcept nogil:
+    return <uint32_t *>(h.slots + id * h.stride)
+
+
+cdef inline void heap_put(heap_t *h, uint32_t i, const ranked_t *r) noexcept nogil:
     h.at[i] = r[0]
-    s.dests[r.dest].slot = i
+    heap_slot(h, r.id)[0] = i
 
 
-cdef inline void heap_settle(sched_t *s, heap_t *h, uint32_t i, const ranked_t *r) noexcept nogil:
+cdef inline void heap_settle(heap_t *h, uint32_t i, const ranked_t *r) noexcept nogil:
     """Find the place for `r`, from the free place i on."""
     cdef uint32_t up, child
     while i > 0:
         up = (i - 1) // 2
         if not ranked_before(r, &h.at[up]):
             break
-        heap_put(s, h, i, &h.at[up])
+        heap_put(h, i, &h.at[up])
         i = up
     while True:
         child = 2 * i + 1
@@ -78,60 +84,70 @@ cdef inline void heap_settle(sched_t *s, heap_t *h, uint32_t i, const ranked_t *
             child += 1
         if not ranked_before(&h.at[child], r):
             break
-        heap_put(s, h, i, &h.at[child])
+        heap_put(h, i, &h.at[child])
         i = child
-    heap_put(s, h, i, r)
+    heap_put(h, i, r)
 
 
-cdef inline void heap_drop(sched_t *s, heap_t *h, uint32_t dest) noexcept nogil:
-    """Take a destination out, if it is in."""
-    cdef uint32_t i = s.dests[dest].slot
+cdef inline void heap_drop(heap_t *h, uint32_t id) noexcept nogil:
+    """Take one out, if it is in."""
+    cdef uint32_t i = heap_slot(h, id)[0]
     if i == NO_INDEX:
         return
-    s.dests[dest].slot = NO_INDEX
+    heap_slot(h, id)[0] = NO_INDEX
     h.n -= 1
     if i < h.n:
-        heap_settle(s, h, i, &h.at[h.n])
+        heap_settle(h, i, &h.at[h.n])
 
 
-cdef inline void heap_update(sched_t *s, heap_t *h, uint32_t dest, rank_t kind) noexcept nogil:
-    """Put a destination where it belongs by its present counts and weight."""
-    cdef dest_t *d = &s.dests[dest]
-    cdef ranked_t r
-    if not rank_of(d, kind, &r):
-        heap_drop(s, h, dest)
-        return
-    r.order = d.order
-    r.dest = dest
-    if d.slot == NO_INDEX:
+cdef inline void heap_rank(heap_t *h, const ranked_t *r) noexcept nogil:
+    """Put one where it belongs by its load and weight."""
+    cdef uint32_t i = heap_slot(h, r.id)[0]
+    if i == NO_INDEX:
         h.n += 1
-        heap_settle(s, h, h.n - 1, &r)
-    elif h.at[d.slot].load != r.load or h.at[d.slot].weight != r.weight:
-        heap_settle(s, h, d.slot, &r)
+        heap_settle(h, h.n - 1, r)
+    elif h.at[i].load != r.load or h.at[i].weight != r.weight:
+        heap_settle(h, i, r)
 
 
-cdef inline int heap_first(const heap_t *h) noexcept nogil:
-    return <int>h.at[0].dest if h.n else NO_DEST
-
-
-cdef inline bint heap_reserve(sched_t *s, heap_t *h) noexcept nogil:
+cdef inline bint heap_reserve(heap_t *h, uint32_t room) noexcept nogil:
+    """Have memory for that many."""
     cdef void *more
-    if h.room >= s.capacity and h.room:
+    if h.room >= room:
         return True
-    more = realloc(h.at, (<size_t>s.capacity + 1) * sizeof(ranked_t))
+    more = realloc(h.at, <size_t>room * sizeof(ranked_t))
     if more == NULL:
         return False
     h.at = <ranked_t *>more
-    h.room = s.capacity + 1
+    h.room = room
     return True
+
+
+# ---------------------------------------------------------------- the destinations of a service
+
+cdef inline void heap_update(sched_t *s, heap_t *h, uint32_t dest, rank_t kind) noexcept nogil:
+    """Put a destination where it belongs by its present counts and weight."""
+    cdef ranked_t r
+    if rank_of(&s.dests[dest], kind, &r):
+        r.order = s.dests[dest].order
+        r.id = dest
+        heap_rank(h, &r)
+    else:
+        heap_drop(h, dest)
+
+
+cdef inline int heap_first(const heap_t *h) noexcept nogil:
+    return <int>h.at[0].id if h.n else NO_DEST
 
 
 cdef inline bint heap_fill(sched_t *s, heap_t *h, rank_t kind) noexcept nogil:
     """Make the heap of the present list."""
     cdef uint32_t i
-    if not heap_reserve(s, h):
+    if not heap_reserve(h, s.capacity + 1):
         return False
     h.n = 0
+    h.slots = <char *>&s.dests[0].slot
+    h.stride = sizeof(dest_t)
     for i in range(s.ndest):
         s.dests[s.list[i]].slot = NO_INDEX
         heap_update(s, h, s.list[i], kind)
@@ -143,9 +159,9 @@ cdef inline bint heap_follow(
 ) noexcept nogil:
     """Follow a change of the list."""
     if event == DEST_REMOVED:
-        heap_drop(s, h, dest)
+        heap_drop(h, dest)
         return True
-    if event == DEST_ADDED and not heap_reserve(s, h):
+    if event == DEST_ADDED and not heap_reserve(h, s.capacity + 1):
         return False
     heap_update(s, h, dest, kind)
     return True

@@ -2,10 +2,11 @@
 from libc.stdint cimport uint32_t
 
 from lbfast._fast.sched_cache cimport (
-    cache_add, cache_clean, cache_find, cache_t, dest_too_busy, entry_add, entry_remove, entry_t,
+    cache_add, cache_clean, cache_find, cache_t, dest_too_busy,
 )
 from lbfast._fast.sched_hash cimport header_daddr
 from lbfast._fast.sched_heap cimport heap_first
+from lbfast._fast.sched_set cimport entry_add, entry_remove, entry_t
 from lbfast._fast.types cimport (
     DEST_AVAILABLE, NO_DEST, dest_t, engine_t, pkt_t, sched_t, worker_t,
 )
@@ -32,5 +33,5 @@ cdef inline int lblc_pick(sched_t *s, const pkt_t *p, worker_t *w) noexcept nogi
     if e == NULL:
         cache_add(s, header_daddr(p), <uint32_t>dest, w.now)
     elif e.set[0] != <uint32_t>dest and entry_add(s, e, <uint32_t>dest, w.now):
-        entry_remove(s, e, 1, w.now)
+        entry_remove(s, e, 0, w.now)
     return dest

@@ -3,22 +3,28 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from lbfast._fast.sched cimport dest_overhead, dest_usable
 from lbfast._fast.sched_cache cimport (
-    cache_add, cache_clean, cache_find, cache_t, dest_too_busy, entry_add, entry_remove, entry_t,
+    cache_add, cache_clean, cache_find, cache_t, dest_too_busy,
 )
 from lbfast._fast.sched_hash cimport header_daddr
 from lbfast._fast.sched_heap cimport heap_first
+from lbfast._fast.sched_set cimport big_follow, entry_add, entry_remove, entry_t
 from lbfast._fast.types cimport (
     DEST_AVAILABLE, NO_DEST, TICKS_PER_S, dest_t, engine_t, pkt_t, sched_t, worker_t,
 )
 
 
-cdef inline int set_min(sched_t *s, const entry_t *e) noexcept nogil:
+cdef inline int set_min(sched_t *s, entry_t *e) noexcept nogil:
     """Return the usable member with the least overhead for its weight; the first on ties."""
     cdef int best = NO_DEST
     cdef const dest_t *least = NULL
     cdef const dest_t *d
-    cdef uint32_t i
-    for i in range(e.n):
+    cdef uint32_t i, k
+    cdef int place
+    if big_follow(s, e, &(<cache_t *>s.priv).log):
+        place = heap_first(&e.big.heap)
+        return NO_DEST if place == NO_DEST else <int>e.set[place]
+    for k in range(e.n):
+        i = e.n - 1 - k
         d = &s.dests[e.set[i]]
         if not (dest_usable(d) and d.flags & DEST_AVAILABLE):
             continue
@@ -31,10 +37,11 @@ cdef inline int set_min(sched_t *s, const entry_t *e) noexcept nogil:
 cdef inline uint32_t set_max(sched_t *s, const entry_t *e) noexcept nogil:
     """Return where in the set the one with the most overhead for its weight is (e.n: nowhere);
     those with weight 0 do not count, the first wins ties."""
-    cdef uint32_t i, at = e.n
+    cdef uint32_t i, k, at = e.n
     cdef const dest_t *most = NULL
     cdef const dest_t *d
-    for i in range(e.n):
+    for k in range(e.n):
+        i = e.n - 1 - k
         d = &s.dests[e.set[i]]
         if d.weight <= 0:
             continue

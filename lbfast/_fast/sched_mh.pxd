@@ -83,7 +83,7 @@ cdef inline bint mh_prepare(sched_t *s, mh_t *m, uint32_t index) noexcept nogil:
 
 cdef inline void mh_fill(sched_t *s, mh_t *m, uint32_t index) noexcept nogil:
     """Let the destinations, in list order, claim slots in turn until none is free."""
-    cdef uint32_t i, turn, slot, filled = 0
+    cdef uint32_t i, _, slot, filled = 0
     cdef mh_turn_t *t
     memset(m.table, 0xFF, m.size * sizeof(int))
     if not mh_prepare(s, m, index):
@@ -91,7 +91,7 @@ cdef inline void mh_fill(sched_t *s, mh_t *m, uint32_t index) noexcept nogil:
     while True:
         for i in range(s.ndest):
             t = &m.turns[i]
-            for turn in range(t.turns):
+            for _ in range(t.turns):
                 slot = t.next
                 while m.table[slot] != NO_DEST:
                     slot = slot + t.skip

@@ -10,6 +10,7 @@ import functools
 import ipaddress
 import operator
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,7 @@ TCP, UDP = 6, 17
 FIN, SYN = 1, 2
 V4, V6 = 2, 10
 MARK = 7
+INACTIVE = 0x100  # flag of a connection
 CLIENT_SIDE, SERVER_SIDE = 2, 3
 MAC = bytes.fromhex("020000010001")
 SCHED1, SCHED2 = 0x08, 0x10
@@ -100,6 +102,7 @@ class Lab:
     dests: int = 64
     servers_net: str = "10.2.0"
     servers: list[Server] = field(default_factory=list)
+    gone: list[Server] = field(default_factory=list)
     now_ns: int = SECOND
 
     def __post_init__(self) -> None:
@@ -165,12 +168,14 @@ class Lab:
     def delete(self, server: Server) -> None:
         self.engine.server_del(self.key, (self.af, self.address(server), 80))
         self.servers.remove(server)
+        self.gone.append(server)
         server.here = False
 
     def revive(self, server: Server) -> None:
         """Add a server again that was deleted: it is first in the list then."""
         self._put(server, False)
         server.here = True
+        self.gone.remove(server)
         self.servers.insert(0, server)
         self.refresh()
 
@@ -179,6 +184,11 @@ class Lab:
         rows = {row[0][1]: row for row in self.engine.service(self.key)[7]}
         for server in self.servers:
             server.count(*rows[self.address(server)][8:10])
+        if self.gone:
+            conns = [(row[6], bool(row[10] & INACTIVE)) for row in self.engine.connections()[0]]
+            for server in self.gone:
+                of = [inactive for address, inactive in conns if address == self.address(server)]
+                server.count(of.count(False), of.count(True))
 
     # ------------------------------------------------------------ packets
 
@@ -262,18 +272,15 @@ def loaded(scheduler: str, servers: list[tuple[int, int, int]], **options: Any) 
 
 WEIGHTS = st.sampled_from([0, 1, 1, 2, 3, 4, 6, 10])
 LIMITS = st.sampled_from([(0, 0), (0, 0), (0, 0), (1, 0), (2, 1), (4, 0), (5, 2)])
-STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.just("add"), WEIGHTS, LIMITS),
-        st.tuples(st.just("edit"), st.integers(0, 99), WEIGHTS, LIMITS),
-        st.tuples(st.just("delete"), st.integers(0, 99)),
-        *[st.tuples(st.just("connect"), st.integers(0, 5), st.integers(0, 3))] * 4,
-        st.tuples(st.just("close"), st.integers(0, 99)),
-        st.tuples(st.just("wait"), st.sampled_from([0.5, 61.0, 121.0])),
-    ),
-    min_size=5,
-    max_size=60,
+STEP = st.one_of(
+    st.tuples(st.just("add"), WEIGHTS, LIMITS),
+    st.tuples(st.just("edit"), st.integers(0, 99), WEIGHTS, LIMITS),
+    st.tuples(st.just("delete"), st.integers(0, 99)),
+    *[st.tuples(st.just("connect"), st.integers(0, 5), st.integers(0, 3))] * 4,
+    st.tuples(st.just("close"), st.integers(0, 99)),
+    st.tuples(st.just("wait"), st.sampled_from([0.5, 61.0, 121.0])),
 )
+STEPS = st.lists(STEP, min_size=5, max_size=60)
 
 
 class Naive:
@@ -295,11 +302,14 @@ class Naive:
 class Play:
     """Runs random steps through the engine and a naive rule."""
 
-    def __init__(self, lab: Lab, rule: Naive) -> None:
+    def __init__(
+        self, lab: Lab, rule: Naive, start: Sequence[int] = (1, 2, 3), most: int = 12
+    ) -> None:
         self.lab = lab
         self.rule = rule
+        self.most = most
         self.conns: list[Flow] = []
-        for weight in (1, 2, 3):
+        for weight in start:
             rule.added(lab, lab.add(weight))
 
     def run(self, steps: list[tuple[Any, ...]]) -> None:
@@ -307,7 +317,7 @@ class Play:
             getattr(self, word)(*values)
 
     def add(self, weight: int, limits: tuple[int, int]) -> None:
-        if len(self.lab.servers) < 12:
+        if len(self.lab.servers) < self.most:
             self.rule.added(self.lab, self.lab.add(weight, *limits))
 
     def edit(self, which: int, weight: int, limits: tuple[int, int]) -> None:

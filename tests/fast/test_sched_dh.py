@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from tests.fast.schedlab import STEPS, Lab, Naive, Play, Server, fold, hash_32, lab_with
 
@@ -31,6 +31,7 @@ class Rule(Naive):
 
 @pytest.mark.covers("C-225", "C-226", "C-227", "C-243")
 @pytest.mark.parametrize("v6", [False, True], ids=["IPv4", "IPv6"])
+@settings(deadline=None)
 @given(steps=STEPS)
 def test_dh_picks_what_the_naive_rule_picks(v6: bool, steps: list[tuple[Any, ...]]) -> None:
     Play(Lab("dh", marked=True, v6=v6), Rule()).run(steps)

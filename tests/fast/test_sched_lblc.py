@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from tests.fast.schedlab import STEPS, Lab, Naive, Play, Server, fold, hash_32, lab_with
 
@@ -41,6 +41,7 @@ class Rule(Naive):
 
 @pytest.mark.covers("C-218", "C-219", "C-220")
 @pytest.mark.parametrize("v6", [False, True], ids=["IPv4", "IPv6"])
+@settings(deadline=None)
 @given(steps=STEPS)
 def test_lblc_picks_what_the_naive_rule_picks(v6: bool, steps: list[tuple[Any, ...]]) -> None:
     Play(Lab("lblc", marked=True, v6=v6), Rule()).run(steps)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tests.fast.schedlab import STEPS, Lab, Naive, Play, Server, lab_with
+from tests.fast.schedlab import STEP, STEPS, Lab, Naive, Play, Server, lab_with
 from tests.fast.test_sched_lblc import MINUTE, too_busy, wlc
 
 EXPIRATION = 150  # seconds: within reach of the random steps
@@ -60,11 +61,30 @@ class Rule(Naive):
 
 @pytest.mark.covers("C-222", "C-223", "C-224")
 @pytest.mark.parametrize("v6", [False, True], ids=["IPv4", "IPv6"])
+@settings(deadline=None)
 @given(steps=STEPS)
 def test_lblcr_picks_what_the_naive_rule_picks(v6: bool, steps: list[tuple[Any, ...]]) -> None:
     lab = Lab("lblcr", marked=True, v6=v6)
     lab.engine.set_setting("lblcr_expiration", EXPIRATION)
     Play(lab, Rule()).run(steps)
+
+
+class Bursts(Play):
+    def burst(self, connections: int) -> None:
+        for _ in range(connections):
+            self.connect(0, 0)
+
+
+BURST = st.tuples(st.just("burst"), st.integers(20, 90))
+
+
+@pytest.mark.covers("C-222", "C-223", "C-224")
+@settings(deadline=None)
+@given(st.lists(st.one_of(STEP, BURST), min_size=8, max_size=40))
+def test_lblcr_large_sets_pick_what_the_naive_rule_picks(steps: list[tuple[Any, ...]]) -> None:
+    lab = Lab("lblcr", marked=True)
+    lab.engine.set_setting("lblcr_expiration", EXPIRATION)
+    Bursts(lab, Rule(), start=[1, 2, 1, 1] * 10, most=60).run([("burst", 90), *steps])
 
 
 @pytest.mark.covers("C-223")

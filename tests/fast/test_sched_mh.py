@@ -106,7 +106,7 @@ class Rule(Naive):
 
 
 @pytest.mark.covers("C-233", "C-234", "C-235", "C-236", "C-237", "C-238", "C-243")
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(flags=st.sampled_from([0, FALLBACK, PORT, FALLBACK | PORT]), v6=st.booleans(), steps=STEPS)
 def test_mh_picks_what_the_naive_rule_picks(
     flags: int, v6: bool, steps: list[tuple[Any, ...]]

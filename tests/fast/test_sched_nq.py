@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from tests.fast.schedlab import STEPS, Lab, Naive, Play, Server, loaded
 
@@ -21,6 +21,7 @@ class Rule(Naive):
 
 
 @pytest.mark.covers("C-215", "C-217", "C-243")
+@settings(deadline=None)
 @given(STEPS)
 def test_nq_picks_what_the_naive_rule_picks(steps: list[tuple[Any, ...]]) -> None:
     Play(Lab("nq"), Rule()).run(steps)

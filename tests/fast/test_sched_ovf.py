@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from tests.fast.schedlab import STEPS, Lab, Naive, Play, Server, lab_with
 
@@ -17,6 +17,7 @@ class Rule(Naive):
 
 
 @pytest.mark.covers("C-240", "C-243")
+@settings(deadline=None)
 @given(STEPS)
 def test_ovf_picks_what_the_naive_rule_picks(steps: list[tuple[Any, ...]]) -> None:
     Play(Lab("ovf"), Rule()).run(steps)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from tests.fast.schedlab import STEPS, Lab, Naive, Play, Server, lab_with
 
@@ -35,6 +35,7 @@ class Rule(Naive):
 
 
 @pytest.mark.covers("C-200", "C-201", "C-202", "C-203", "C-243")
+@settings(deadline=None)
 @given(STEPS)
 def test_rr_picks_what_the_naive_rule_picks(steps: list[tuple[Any, ...]]) -> None:
     Play(Lab("rr"), Rule()).run(steps)

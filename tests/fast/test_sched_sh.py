@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fast.schedlab import (
@@ -41,6 +41,7 @@ class Rule(Naive):
 
 
 @pytest.mark.covers("C-228", "C-229", "C-230", "C-231", "C-232", "C-243")
+@settings(deadline=None)
 @given(flags=st.sampled_from([0, FALLBACK, PORT, FALLBACK | PORT]), v6=st.booleans(), steps=STEPS)
 def test_sh_picks_what_the_naive_rule_picks(
     flags: int, v6: bool, steps: list[tuple[Any, ...]]

@@ -7,7 +7,7 @@ from math import sqrt
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from tests.fast.schedlab import STEPS, Lab, Naive, Play, Server, lab_with, loaded
 
@@ -47,6 +47,7 @@ class Rule(Naive):
 
 
 @pytest.mark.covers("C-241", "C-243")
+@settings(deadline=None)
 @given(STEPS)
 def test_twos_picks_what_the_naive_rule_picks(steps: list[tuple[Any, ...]]) -> None:
     Play(Lab("twos", seed=5555), Rule(5555)).run(steps)

@@ -6,7 +6,7 @@ from math import gcd
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from tests.fast.schedlab import STEPS, Lab, Naive, Play, Server, lab_with
 
@@ -71,6 +71,7 @@ class Rule(Naive):
 
 
 @pytest.mark.covers("C-204", "C-205", "C-206", "C-207", "C-208", "C-209", "C-210", "C-243")
+@settings(deadline=None)
 @given(STEPS)
 def test_wrr_picks_what_the_naive_rule_picks(steps: list[tuple[Any, ...]]) -> None:
     Play(Lab("wrr"), Rule()).run(steps)
