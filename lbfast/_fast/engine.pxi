@@ -381,14 +381,19 @@ cdef class Engine:
         return svc_tuple(&self.e, self.svc_index(key))
 
     def lingering(self):
-        """Return (service key, server row) of the deleted servers whose connections may go on."""
+        """Return (service key, server row) of the servers with connections that what services()
+        says does not tell of: deleted ones, and those that were NAT before an edit."""
         cdef uint32_t i
         cdef dest_t *d
         rows = []
-        for i in range(self.e.max_dests if self.e.ntrash else 0):
+        for i in range(self.e.max_dests):
             d = &self.e.dests[i]
-            if d.flags & DEST_USED and not d.flags & DEST_AVAILABLE:
-                rows.append((dest_service_key(d), server_tuple(d)))
+            if not d.flags & DEST_USED:
+                continue
+            if not d.flags & DEST_AVAILABLE or d.flags & DEST_WAS_MASQ and d.method != MASQ:
+                row = server_tuple(d)
+                method = MASQ if d.flags & DEST_WAS_MASQ else d.method
+                rows.append((dest_service_key(d), (row[0], method, *row[2:])))
         return rows
 
     def total(self):

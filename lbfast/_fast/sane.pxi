@@ -34,7 +34,7 @@ cdef bint svc_sane(engine_t *e, svc_t *s) noexcept nogil:
 cdef bint dest_sane(engine_t *e, dest_t *d) noexcept nogil:
     """A destination that could have been added to the service whose key it has."""
     cdef const svc_t *s
-    d.flags &= DEST_USED | DEST_AVAILABLE | DEST_OVERLOAD
+    d.flags &= DEST_USED | DEST_AVAILABLE | DEST_OVERLOAD | DEST_WAS_MASQ
     if not addr_sane(d.af, &d.addr) or not addr_sane(d.vaf, &d.vaddr):
         return False
     if d.order >= ORDER_LIMIT or d.method > DROUTE or d.tun_type > 2 or d.weight < 0:

@@ -75,7 +75,9 @@ cdef void dest_steer(engine_t *e, dest_t *d, int change) noexcept nogil:
     if d.vfwmark == 0:
         steer_count(e, &d.vaddr, 0, KIND_VIP | v6, change)
         steer_count(e, &d.vaddr, proto_port(d.vprotocol, d.vport), KIND_LINGER | v6, change)
-    if d.method != MASQ:
+    if d.method == MASQ:
+        d.flags |= DEST_WAS_MASQ
+    if not d.flags & DEST_WAS_MASQ:
         return
     v6 = d.af == AF_INET6
     e.has_masq[v6] += change

@@ -121,6 +121,7 @@ cdef enum:
     DEST_USED = 1              # the record is live; written last
     DEST_AVAILABLE = 2         # member of a service (else: in the trash)
     DEST_OVERLOAD = 4
+    DEST_WAS_MASQ = 16         # NAT at some time: such connections may be left
     DEST_STEERED = 8           # counted in the steering table, until its record is freed
 
 ctypedef struct addr_t:        # IPv4 in w[0], the rest 0

@@ -213,6 +213,8 @@ def test_edit_of_the_method_leaves_running_connections() -> None:
     assert world.director.engine.connections()[0][0][10] & 7 == Method.MASQ
     packet = world.one(IP(src="10.1.0.1", dst=VIP) / TCP(sport=4000, dport=80, flags="A")).packet
     assert packet.dst == "10.2.0.1"
+    reply = IP(src="10.2.0.1", dst="10.1.0.1") / TCP(sport=80, dport=4000, flags="A")
+    assert world.one(reply, side="real").packet.src == VIP
 
 
 @pytest.mark.covers("C-030", "C-200")
