@@ -15,6 +15,7 @@ from tests.e2e.director import realserver
 METHOD = {"dr": "", "nat": " -m", "tun": " -i"}
 
 
+@pytest.mark.covers("C-490", "C-491", "C-492", "C-493")
 @pytest.mark.parametrize("case", selftest.CASES)
 def test_sent_file_arrives_identical(case: str, network: Networks, director: Directors) -> None:
     net = network(selftest.topology(case))
