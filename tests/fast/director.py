@@ -33,6 +33,7 @@ class Out(NamedTuple):
     to: str
     packet: Packet
     needs_csum: bool
+    csum_at: tuple[int, int]  # where it starts, counted from the IP header, and its field there
     raw: bytes  # from the IP header on
 
 
@@ -128,4 +129,5 @@ def _out(kind: int, ifindex: int, vnet: bytes, frame: bytes) -> Out:
     to = "host" if kind else network.sent(ifindex, frame).to
     ethernet = Ether(frame)
     layer = IPv6 if IPv6 in ethernet else IP
-    return Out(to, ethernet[layer], bool(struct.unpack("=B", vnet[:1])[0] & 1), frame[14:])
+    flags, _, _, _, start, field = struct.unpack("=BBHHHH", vnet)
+    return Out(to, ethernet[layer], bool(flags & 1), (start - 14, field), frame[14:])

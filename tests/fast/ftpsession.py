@@ -79,6 +79,7 @@ def finished(out: d.Out) -> Packet:
     length = struct.pack("!II", len(raw) - l4, 6)
     pseudo = bytes(raw[8:40] if l4 == 40 else raw[12:20]) + length
     if out.needs_csum:
+        assert out.csum_at == (l4, 16)
         assert struct.unpack("!H", raw[l4 + 16 : l4 + 18])[0] == total(pseudo)
         value = ~total(bytes(raw[l4:])) & 0xFFFF
         raw[l4 + 16 : l4 + 18] = struct.pack("!H", value)

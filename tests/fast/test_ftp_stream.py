@@ -74,6 +74,15 @@ def test_two_rewritten_replies_add_up(grown: Session) -> None:
     assert finished(old)[TCP].ack == mark
 
 
+def test_the_same_reply_rewritten_again_counts_once(grown: Session) -> None:
+    grown.ask("PASV\r\n")
+    (again,) = grown.answer(ASKED, seq=grown.mark)
+    assert (text(again), finished(again)[TCP].seq) == (TOLD, grown.mark)
+    grown.sseq -= len(ASKED)
+    (out,) = grown.answer("150 x\r\n")
+    assert finished(out)[TCP].seq == grown.sseq - 7 + GROWTH
+
+
 def test_shorter_replies_move_down() -> None:
     lab = d.Director()
     key = lab.service(d.TCP, VIP, 21, [("10.2.0.3", 21)])

@@ -117,6 +117,14 @@ def test_calls_that_differ_in_length_only_are_different() -> None:
     assert sorted(data for _, _, data in templates(director)) == [b"a", b"aa", b"aaa"]
 
 
+def test_calls_that_share_a_chain_are_different() -> None:
+    director = sip_director(d.PERSISTENT | d.ONE_PACKET)
+    calls = [b"%03d" % n for n in range(1000)] + [b"%03x" % n for n in range(0xA00, 0xFFF)]
+    for call in calls:  # more than the square root of the chains
+        director.client(request(message(call)))
+    assert sorted(data for _, _, data in templates(director)) == sorted(calls)
+
+
 def test_packets_of_a_known_connection_are_not_read() -> None:
     director = sip_director()
     (first,) = director.client(request(message(b"a")))
