@@ -324,7 +324,7 @@ cdef void conn_expire_now(worker_t *w, uint32_t i) noexcept nogil:
 
 
 cdef bint conn_reachable(engine_t *e, const worker_t *w, uint32_t i) noexcept nogil:
-    """Whether this worker may change the timer lists that the entry is in.  Call under the lock."""
+    """Whether this worker may change the timer lists of the entry.  Call under the lock."""
     return (e.conns[i].flags & CONN_SHARED) != 0 or conn_owner(e, i) == w.index
 
 
