@@ -1,4 +1,4 @@
-"""Arrows point one way: daemon -> control -> config, vrrp, check, sync -> model."""
+"""Arrows point one way: daemon -> control -> config, vrrp, check, sync -> notify -> model."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ ALLOWED: dict[str, frozenset[str]] = {
     "model": frozenset(),
     "errors": frozenset(),
     "config": TYPES_ONLY,
-    "vrrp": TYPES_ONLY,
-    "check": TYPES_ONLY,
+    "notify": TYPES_ONLY,
+    "vrrp": TYPES_ONLY | {"notify"},
+    "check": TYPES_ONLY | {"notify"},
     "sync": TYPES_ONLY,
     "control": TYPES_ONLY | {"config", "vrrp", "check", "sync", "__init__"},
     "lab": TYPES_ONLY | {"config", "control"},
