@@ -8,7 +8,8 @@ import socket
 import struct
 from typing import NamedTuple, Protocol
 
-from lbfast.control import bpf, rtnl
+from lbfast import rtnl
+from lbfast.control import bpf
 
 _ETH_P_ALL = 3
 

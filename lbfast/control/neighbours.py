@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from lbfast.control import rtnl
+from lbfast import rtnl
 from lbfast.control.world import World
 
 _STALE = 0x04

@@ -24,7 +24,7 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.ndmsg import ndmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from lbfast.control import rtnl
+from lbfast import rtnl
 from lbfast.control.links import AddressTable, Link, LinkTable, address_of, link_of
 from lbfast.control.neighbours import Key, NeighbourTable, neighbour_of, use_message
 from lbfast.control.routes import RouteTable, RuleTable, route_of

@@ -1,4 +1,4 @@
-"""Netlink route sockets and messages, below what `netlink.py` and `giveback.py` do with them.
+"""Netlink route sockets and messages, below what control and VRRP do with them.
 
 The sockets are plain ones: those of pyroute2 want a datagram transport of the event loop, which
 uvloop refuses for this family, and hide the overrun of the receive queue.  Messages are decoded by
