@@ -11,6 +11,7 @@ import enum
 from dataclasses import dataclass, field
 
 from lbfast.model import AF_INET
+from lbfast.model.mail import Mail
 from lbfast.model.netlines import Address, Route, Rule
 from lbfast.model.script import Script
 
@@ -315,3 +316,4 @@ class VrrpConfig:
     static_routes: tuple[Route, ...] = ()
     static_rules: tuple[Rule, ...] = ()
     settings: VrrpGlobals = field(default_factory=VrrpGlobals)
+    mail: Mail = field(default_factory=Mail)
