@@ -78,7 +78,8 @@ class FakeBalancer:
 
     def service(self, key: ServiceKey) -> ServiceState:
         self._known(key)
-        return ServiceState(self.table[key], tuple(self.servers[key]))
+        laddrs = tuple(self.local.get(key, []))
+        return ServiceState(self.table[key], tuple(self.servers[key]), laddrs=laddrs)
 
     def _known(self, key: ServiceKey) -> None:
         if key not in self.table:

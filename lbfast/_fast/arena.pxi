@@ -8,7 +8,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset, strcmp, strcpy, memmove
 
 cdef enum:
-    LAYOUT_VERSION = 1
+    LAYOUT_VERSION = 2
     SCRATCH_SIZE = 8 << 20
     MAX_OUTS = 4096
     MAX_NEIGHS = 65536
@@ -20,6 +20,7 @@ cdef uint64_t arena_size(uint32_t conns, uint32_t dests, uint32_t svcs) noexcept
     """Bytes that a region of that many records takes."""
     return (
         4096 + <uint64_t>conns * (sizeof(conn_t) + sizeof(conn6_t) + sizeof(conn_ext_t))
+        + <uint64_t>conns * sizeof(conn_full_t) + laddrs_for(svcs) * sizeof(laddr_t)
         + <uint64_t>dests * sizeof(dest_t) + <uint64_t>svcs * sizeof(svc_t)
         + MAX_WORKERS * (<uint64_t>dests + svcs + 1) * sizeof(counts_t)
     )
@@ -36,10 +37,15 @@ cdef void arena_map(engine_t *e, void *region) noexcept nogil:
     at += <uint64_t>e.max_conns * sizeof(conn6_t)
     e.exts = <conn_ext_t *>at
     at += <uint64_t>e.max_conns * sizeof(conn_ext_t)
+    e.fulls = <conn_full_t *>at
+    at += <uint64_t>e.max_conns * sizeof(conn_full_t)
     e.dests = <dest_t *>at
     at += <uint64_t>e.max_dests * sizeof(dest_t)
     e.svcs = <svc_t *>at
     at += <uint64_t>e.max_svcs * sizeof(svc_t)
+    e.max_laddrs = <uint32_t>laddrs_for(e.max_svcs)
+    e.laddrs = <laddr_t *>at
+    at += <uint64_t>e.max_laddrs * sizeof(laddr_t)
     e.dest_counts = <counts_t *>at
     at += MAX_WORKERS * <uint64_t>e.max_dests * sizeof(counts_t)
     e.svc_counts = <counts_t *>at
@@ -78,6 +84,7 @@ cdef void settings_default(settings_t *s) noexcept nogil:
     s.tcpfin_timeout_s = 120
     s.udp_timeout_s = 300
     s.ftp_helper = 1
+    s.toa = 1
 
 
 # ---------------------------------------------------------------- what is derived
@@ -97,6 +104,8 @@ cdef bint engine_derive(engine_t *e, uint32_t nworkers) noexcept nogil:
     e.template_mask = 65535
     e.templates = <uint32_t *>malloc(65536 * sizeof(uint32_t))
     if e.templates == NULL or e.buckets == NULL or e.scheds == NULL or e.workers == NULL:
+        return False
+    if not locals_init(e):
         return False
     memset(e.buckets, 0xFF, <size_t>nbuckets * sizeof(uint32_t))
     memset(e.templates, 0xFF, 65536 * sizeof(uint32_t))
@@ -169,6 +178,7 @@ cdef void engine_free(engine_t *e) noexcept nogil:
         free(e.workers[e.nworkers].wheel.heads)
     handover_free(e)
     free(e.buckets)
+    locals_free(e)
     free(e.templates)
     free(e.scheds)
     free(e.workers)
@@ -197,8 +207,10 @@ cdef void engine_attach(engine_t *e, uint32_t now, repair_t *found) noexcept nog
         e.workers[i].now = now
         e.workers[i].wheel.slot = now // TICKS_PER_SLOT
     attach_services(e, found)
+    attach_laddrs(e, found)
     attach_dests(e, found)
     attach_conns(e, found)
+    laddrs_trash_run(e)
     attach_scheds(e, found)
 
 
@@ -239,6 +251,7 @@ cdef void attach_services(engine_t *e, repair_t *found) noexcept nogil:
             continue
         found.services += 1
         svc_steer(e, s, 1)
+        pool_scheduled(e, i)
         if e.header.order < s.order:
             e.header.order = s.order
 

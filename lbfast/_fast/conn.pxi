@@ -123,36 +123,11 @@ cdef void wheel_run_slot(worker_t *w, engine_t *e, wheel_t *wheel) noexcept nogi
     wheel.slot -= 1
 
 
-# ---------------------------------------------------------------- chains
-
-cdef inline uint32_t *conn_bucket(engine_t *e, uint32_t i) noexcept nogil:
-    """Return the head of the chain that the entry belongs to."""
-    cdef conn_t *c = &e.conns[i]
-    cdef uint32_t h = conn_hash(e.seed, c.caddr, c.cport, c.protocol)
-    if LB_UNLIKELY(c.flags & CONN_SHARED):
-        if c.flags & CONN_TEMPLATE and c.ext != NO_INDEX:
-            h = bytes_hash(e.seed, e.exts[i].pe_data, e.exts[i].pe_len)
-        return &e.templates[h & e.template_mask]
-    return &e.buckets[h & e.bucket_mask]
-
-
-cdef void conn_chain(engine_t *e, uint32_t i) noexcept nogil:
-    """Insert at the bucket's front: a younger duplicate shadows an older one (spec 4.1)."""
-    cdef uint32_t *head = conn_bucket(e, i)
-    e.conns[i].hnext = head[0]
-    head[0] = i
-
-
-cdef void conn_unchain(engine_t *e, uint32_t i) noexcept nogil:
-    cdef uint32_t *at = conn_bucket(e, i)
-    while at[0] != NO_INDEX:
-        if at[0] == i:
-            at[0] = e.conns[i].hnext
-            return
-        at = &e.conns[at[0]].hnext
-
-
 # ---------------------------------------------------------------- making and removing
+
+cdef inline bint sees_replies(uint32_t method) noexcept nogil:
+    return method == MASQ or method == FULLNAT
+
 
 cdef uint32_t conn_alloc(worker_t *w) noexcept nogil:
     """Take a free record: the worker's own, or another's when it has none left.  Call under the
@@ -208,6 +183,10 @@ ctypedef struct tuple_t:          # the addresses of a connection to be
     uint8_t d6
     uint32_t pe_len               # of a template: data of the persistence engine, at most 255
     const uint8_t *pe_data
+    addr_t laddr                  # FULLNAT: see conn_full_t
+    uint32_t pool
+    uint32_t seq_delta
+    be16 lport
 
 
 cdef uint32_t conn_new(
@@ -239,6 +218,8 @@ cdef uint32_t conn_new(
     c.timeout = 3 * TICKS_PER_S
     c.expires = w.now + c.timeout
     c.flags |= flags | CONN_INACTIVE
+    if is_full(flags):
+        full_set(e, i, t)
     if flags & CONN_EXPECTED:
         e.nexpected += 1
     if dest != NO_INDEX:

@@ -216,6 +216,7 @@ cdef void trash_run(engine_t *e, uint32_t now_s) noexcept nogil:
     """Visit the trash, once a minute: free what nobody has referenced for 120 s (spec 1.7)."""
     cdef uint32_t i
     cdef dest_t *d
+    laddrs_trash_run(e)
     for i in range(e.max_dests):
         d = &e.dests[i]
         if not d.flags & DEST_USED or d.flags & DEST_AVAILABLE:

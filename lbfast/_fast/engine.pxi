@@ -355,6 +355,52 @@ cdef class Engine:
         edit_end(&self.e)
         check(error)
 
+    def laddr_add(self, tuple key, bytes addr):
+        """Give a service a local address for FULLNAT."""
+        cdef uint32_t i = self.svc_index(key)
+        cdef addr_t a = addr_of(addr)
+        cdef int error
+        edit_begin(&self.e)
+        error = laddr_add(&self.e, i, AF_INET6 if len(addr) == 16 else AF_INET, &a)
+        edit_end(&self.e)
+        check(error)
+
+    def laddr_del(self, tuple key, bytes addr):
+        """Take a local address from a service; its connections go on."""
+        cdef uint32_t i = self.svc_index(key)
+        cdef addr_t a = addr_of(addr)
+        cdef int error
+        edit_begin(&self.e)
+        error = laddr_del(&self.e, i, AF_INET6 if len(addr) == 16 else AF_INET, &a)
+        edit_end(&self.e)
+        check(error)
+
+    def laddrs(self, tuple key):
+        """Return the local addresses of a service, oldest first."""
+        return laddr_list(&self.e, self.svc_index(key))
+
+    def local_addresses(self):
+        """Return every local address in use, those that were deleted and have connections too."""
+        cdef uint32_t i
+        found = set()
+        for i in range(self.e.max_laddrs):
+            if self.e.laddrs[i].used:
+                found.add(addr_bytes(&self.e.laddrs[i].addr, self.e.laddrs[i].af == AF_INET6))
+        return found
+
+    def local_ports(self):
+        """Return how many ports of a local address FULLNAT may use."""
+        cdef uint32_t port
+        return sum([is_local_port(&self.e, port) for port in range(65536)])
+
+    def reserve_ports(self, uint32_t low, uint32_t high):
+        """Say which ports the host gives its own connections: FULLNAT uses none of them."""
+        if low > high or high > 65535:
+            raise ValueError(f"ports {low} to {high}, expected a range within 0 to 65535")
+        edit_begin(&self.e)
+        self.e.port_low, self.e.port_high = low, high
+        edit_end(&self.e)
+
     def zero(self, object key=None):
         """Zero the shown counters of one service and its servers, or of everything."""
         cdef uint32_t i
@@ -367,8 +413,8 @@ cdef class Engine:
                 svc_zero(&self.e, i)
 
     def services(self):
-        """Return (key, scheduler, flags, timeout, netmask, pe, stats, servers) of each service,
-        oldest first; servers newest first, as server_tuple makes them."""
+        """Return (key, scheduler, flags, timeout, netmask, pe, stats, servers, local addresses) of
+        each service, oldest first; servers newest first, as server_tuple makes them."""
         cdef uint32_t i
         rows = []
         for i in range(self.e.max_svcs):
@@ -388,12 +434,8 @@ cdef class Engine:
         rows = []
         for i in range(self.e.max_dests):
             d = &self.e.dests[i]
-            if not d.flags & DEST_USED:
-                continue
-            if not d.flags & DEST_AVAILABLE or d.flags & DEST_WAS_MASQ and d.method != MASQ:
-                row = server_tuple(d)
-                method = MASQ if d.flags & DEST_WAS_MASQ else d.method
-                rows.append((dest_service_key(d), (row[0], method, *row[2:])))
+            if d.flags & DEST_USED:
+                rows += linger_rows(d)
         return rows
 
     def total(self):

@@ -48,7 +48,7 @@ cdef uint32_t expected_new(
     cdef engine_t *e = <engine_t *>w.engine
     cdef uint32_t i, dest = e.conns[control].dest
     flags |= CONN_EXPECTED | CONN_NFCT
-    if dest != NO_INDEX:
+    if dest != NO_INDEX and e.dests[dest].method != FULLNAT:     # edited since: it goes on as NAT
         flags |= e.dests[dest].method
         if e.dests[dest].method != MASQ:
             flags |= CONN_NOOUTPUT

@@ -43,7 +43,8 @@ cdef tuple svc_tuple(engine_t *e, uint32_t i):
     servers = [server_tuple(&e.dests[sched.list[at]]) for at in range(sched.ndest)]
     netmask = s.netmask if is_v6 else LB_SWAP32(s.netmask)
     est = est_tuple(&s.est)
-    return (key, s.sched_name, s.flags, s.timeout_s, netmask, s.pe_name, est, servers)
+    laddrs = tuple(laddr_list(e, i))
+    return (key, s.sched_name, s.flags, s.timeout_s, netmask, s.pe_name, est, servers, laddrs)
 
 
 cdef tuple dest_service_key(const dest_t *d):
@@ -53,6 +54,26 @@ cdef tuple dest_service_key(const dest_t *d):
     return (
         d.vaf, d.vprotocol, addr_bytes(&d.vaddr, d.vaf == AF_INET6), LB_SWAP16(d.vport), 0
     )
+
+
+cdef list laddr_list(engine_t *e, uint32_t svc):
+    """The local addresses of a service, oldest first."""
+    cdef pool_t *pool = &e.pools[svc]
+    is_v6 = svc_is_v6(&e.svcs[svc])
+    return [addr_bytes(&e.laddrs[pool.list[at]].addr, is_v6) for at in range(pool.n)]
+
+
+cdef list linger_rows(const dest_t *d):
+    """See Engine.lingering: what is to be told of one destination."""
+    methods = []
+    if d.flags & DEST_WAS_MASQ and d.method != MASQ:
+        methods.append(MASQ)
+    if d.flags & DEST_WAS_FULL and d.method != FULLNAT:
+        methods.append(FULLNAT)
+    if not d.flags & DEST_AVAILABLE:
+        methods.append(d.method)
+    row = server_tuple(d)
+    return [(dest_service_key(d), (row[0], method, *row[2:])) for method in methods]
 
 
 cdef tuple server_tuple(const dest_t *d):
@@ -66,7 +87,8 @@ cdef tuple server_tuple(const dest_t *d):
 
 
 cdef tuple conn_tuple(engine_t *e, uint32_t i):
-    """(af, protocol, caddr, cport, vaddr, vport, daddr, dport, state, ms left, flags, pe_data)."""
+    """(af, protocol, caddr, cport, vaddr, vport, daddr, dport, state, ms left, flags, pe_data,
+    laddr, lport); the last two only of FULLNAT."""
     cdef conn_t c = e.conns[i]
     cdef addr_t caddr = conn_caddr(e, i), vaddr = conn_vaddr(e, i), daddr = conn_daddr(e, i)
     cdef bint is_v6 = (c.flags & CONN_V6) != 0
@@ -77,6 +99,8 @@ cdef tuple conn_tuple(engine_t *e, uint32_t i):
         addr_bytes(&vaddr, is_v6), LB_SWAP16(c.vport),
         addr_bytes(&daddr, (c.flags & CONN_D6) != 0), LB_SWAP16(c.dport),
         c.state, max(left, 0) * (1000 // TICKS_PER_S), c.flags, pe_data_of(e, i),
+        addr_bytes(&e.fulls[i].laddr, is_v6) if is_full(c.flags) else b"",
+        LB_SWAP16(e.fulls[i].lport) if is_full(c.flags) else 0,
     )
 
 
@@ -101,6 +125,7 @@ SETTINGS = (
     "sloppy_tcp", "sloppy_sctp", "conn_reuse_mode", "nat_icmp_send", "pmtu_disc",
     "schedule_icmp", "ignore_tunneled", "backup_only", "run_estimation", "lblc_expiration",
     "lblcr_expiration", "tcp_timeout_s", "tcpfin_timeout_s", "udp_timeout_s", "ftp_helper",
+    "toa",
 )
 
 

@@ -33,7 +33,7 @@ cdef inline handover_t *handover_between(
 
 
 cdef uint32_t packet_owner(
-    const engine_t *e, const worker_t *w, const pkt_t *p
+    engine_t *e, const worker_t *w, const pkt_t *p
 ) noexcept nogil:
     """Return which worker settles a packet: its connection's; fragments are put together by the
     first; ICMP errors change nothing, so anyone."""
@@ -41,6 +41,8 @@ cdef uint32_t packet_owner(
         return 0
     if p.role == ROLE_ICMP:
         return w.index
+    if p.role == ROLE_LOCAL:
+        return local_owner(e, p)
     return (p.hash & e.bucket_mask) % e.nworkers
 
 

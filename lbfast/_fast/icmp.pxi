@@ -87,6 +87,9 @@ cdef verdict_t icmp_stage(worker_t *w, pkt_t *p) noexcept nogil:
     )
     if i != NO_INDEX:
         return icmp_request(w, p, &q, i)
+    i = local_quoted(e, p, &q)
+    if i != NO_INDEX:
+        return full_icmp(w, p, &q, i, False)
     i = conn_find_out(
         e, conn_hash(e.seed, addr_fold(&q.saddr), q.sport, q.protocol),
         p.is_v6, q.protocol, &q.daddr, q.dport, &q.saddr, q.sport,
@@ -105,7 +108,7 @@ cdef verdict_t icmp_schedule(worker_t *w, pkt_t *p, inner_t *q) noexcept nogil:
     cdef uint32_t i
     cdef verdict_t v
     memset(&c, 0, sizeof(c))
-    c.svc = service_find(e, p.is_v6, q.protocol, &q.saddr, q.sport, p.fwmark)
+    c.svc = service_at(e, p.is_v6, q.protocol, &q.saddr, q.sport, p.fwmark)
     if c.svc == NO_INDEX:
         return to_host(w, p)
     c.is_v6 = p.is_v6
@@ -167,6 +170,8 @@ cdef verdict_t icmp_request(worker_t *w, pkt_t *p, inner_t *q, uint32_t i) noexc
     cdef engine_t *e = <engine_t *>w.engine
     cdef addr_t daddr = conn_daddr(e, i)
     cdef uint32_t method = e.conns[i].flags & CONN_METHOD
+    if method == FULLNAT:
+        return full_icmp(w, p, q, i, True)
     if method == MASQ and not icmp_sum_ok(p):
         return drop(w, R_BAD_CHECKSUM)
     count_in(w, p, i)

@@ -82,6 +82,7 @@ cdef verdict_t schedule_persistent(worker_t *w, pkt_t *p, uint32_t *made) noexce
     cdef uint32_t i
     cdef int dest
     cdef verdict_t v
+    cdef bint fresh = False
     template_key(e, p, s, &t)
     if svc_has_pe(s) and not pe_read(p, &t):
         return drop(w, R_PE)
@@ -96,7 +97,11 @@ cdef verdict_t schedule_persistent(worker_t *w, pkt_t *p, uint32_t *made) noexce
         i = template_new(w, p, &t, <uint32_t>dest)
         if i == NO_INDEX:
             return drop(w, R_NO_MEMORY)
+        fresh = True
     v = conn_for(w, p, e.conns[i].dest, made)
+    if v != NEXT and fresh:
+        conn_remove(w, i)                # of nobody
+        return v
     if v == NEXT:
         e.conns[made[0]].control = i
         e.conns[i].n_control += 1
@@ -119,7 +124,7 @@ cdef uint32_t template_new(
         t.dport = d.port
     if t.protocol == 0:
         flags |= CONN_FWMARK
-    if d.method != MASQ:
+    if not sees_replies(d.method):
         flags |= CONN_NOOUTPUT
     i = conn_new(w, t, flags, dest)
     if i != NO_INDEX:

@@ -19,16 +19,30 @@ cdef verdict_t classify(worker_t *w, pkt_t *p, const uint8_t *mac) noexcept nogi
     if LB_LIKELY(v == NEXT):
         if p.role == ROLE_REPLY:
             p.hash = conn_hash(e.seed, addr_fold(&p.daddr), p.dport, p.protocol)
+        elif LB_UNLIKELY(p.role == ROLE_LOCAL):
+            return local_classify(e, p)
         else:
             p.hash = conn_hash(e.seed, addr_fold(&p.saddr), p.sport, p.protocol)
         LB_PREFETCH(&e.buckets[p.hash & e.bucket_mask])
     return v
 
 
+cdef verdict_t local_classify(engine_t *e, pkt_t *p) noexcept nogil:
+    """The same for a reply that comes to a local address."""
+    cdef ends_t ends = reply_ends(p)
+    p.hash = local_hash(e, &ends)
+    LB_PREFETCH(&e.locals[p.hash & e.bucket_mask])
+    return NEXT
+
+
 cdef inline void fetch_ahead(worker_t *w, const pkt_t *p) noexcept nogil:
     """Between the halves: the bucket is there now, so fetch the entry it begins with."""
     cdef engine_t *e = <engine_t *>w.engine
-    cdef uint32_t i = e.buckets[p.hash & e.bucket_mask]
+    cdef const uint32_t *heads = e.buckets
+    cdef uint32_t i
+    if LB_UNLIKELY(p.role == ROLE_LOCAL):
+        heads = e.locals
+    i = heads[p.hash & e.bucket_mask]
     if i != NO_INDEX:
         LB_PREFETCH(&e.conns[i])
 
@@ -57,6 +71,8 @@ cdef verdict_t accept_taken(worker_t *w, pkt_t *p) noexcept nogil:
         return request_stage(w, p)
     if p.role == ROLE_REPLY:
         return reply_stage(w, p)
+    if p.role == ROLE_LOCAL:
+        return local_stage(w, p)
     return icmp_stage(w, p)
 
 
@@ -89,6 +105,8 @@ cdef verdict_t reassembled_stage(worker_t *w, pkt_t *p) noexcept nogil:
         return request_stage(w, p)
     if p.role == ROLE_REPLY:
         return reply_stage(w, p)
+    if p.role == ROLE_LOCAL:
+        return local_stage(w, p)
     return icmp_stage(w, p)
 
 

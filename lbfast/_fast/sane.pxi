@@ -34,10 +34,12 @@ cdef bint svc_sane(engine_t *e, svc_t *s) noexcept nogil:
 cdef bint dest_sane(engine_t *e, dest_t *d) noexcept nogil:
     """A destination that could have been added to the service whose key it has."""
     cdef const svc_t *s
-    d.flags &= DEST_USED | DEST_AVAILABLE | DEST_OVERLOAD | DEST_WAS_MASQ
+    d.flags &= DEST_USED | DEST_AVAILABLE | DEST_OVERLOAD | DEST_WAS_MASQ | DEST_WAS_FULL
     if not addr_sane(d.af, &d.addr) or not addr_sane(d.vaf, &d.vaddr):
         return False
-    if d.order >= ORDER_LIMIT or d.method > DROUTE or d.tun_type > 2 or d.weight < 0:
+    if d.order >= ORDER_LIMIT or d.tun_type > 2 or d.weight < 0:
+        return False
+    if d.method > DROUTE and d.method != FULLNAT:
         return False
     if d.l_threshold > d.u_threshold or d.u_threshold > 0x7FFFFFFF:
         return False
@@ -60,7 +62,7 @@ cdef bint conn_sane(engine_t *e, uint32_t i) noexcept nogil:
     """A connection that the data path could have made."""
     cdef conn_t *c = &e.conns[i]
     cdef bint d6 = (c.flags & CONN_D6) != 0
-    if c.flags & ~<uint32_t>CONN_KNOWN or c.flags & CONN_METHOD > BYPASS:
+    if c.flags & ~<uint32_t>CONN_KNOWN or c.flags & CONN_METHOD > FULLNAT:
         return False
     if d6 != ((c.flags & CONN_V6) != 0) and c.flags & CONN_METHOD != TUNNEL:
         return False
@@ -72,6 +74,8 @@ cdef bint conn_sane(engine_t *e, uint32_t i) noexcept nogil:
     if c.ext != NO_INDEX and (c.ext != i or e.exts[i].pe_len > 255):
         return False
     if c.flags & CONN_FTP and c.ext == NO_INDEX:
+        return False
+    if is_full(c.flags) and not full_sane(e, i):
         return False
     if c.flags & CONN_TEMPLATE:
         c.control = NO_INDEX

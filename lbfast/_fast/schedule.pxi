@@ -72,7 +72,9 @@ cdef verdict_t conn_for(worker_t *w, pkt_t *p, uint32_t dest, uint32_t *made) no
     t.protocol = p.protocol
     t.is_v6 = p.is_v6
     t.d6 = d.af == AF_INET6
-    if d.method != MASQ:
+    if d.method == FULLNAT and not local_pick(w, p, dest, &t):
+        return drop(w, R_NO_LADDR)
+    if not sees_replies(d.method):
         flags |= CONN_NOOUTPUT
     if e.svcs[p.svc].fwmark:
         flags |= CONN_FWMARK

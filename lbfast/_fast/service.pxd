@@ -14,6 +14,11 @@ cdef enum:                       # kinds of keys, `b` of map_t; the lowest bit i
     KIND_MASQ = 0x40             # a NAT server's address, protocol and port
     KIND_MASQ_ADDR = 0x50        # a NAT server's address
     KIND_MASQ_ANY = 0x60         # a NAT server that keeps the client's port
+    KIND_FULL = 0x80             # the same three of a FULLNAT server
+    KIND_FULL_ADDR = 0x90
+    KIND_FULL_ANY = 0xA0
+    KIND_LADDR = 0xB0            # a local address; value: number of services that have it
+    KIND_ANY = KIND_MASQ_ANY - KIND_MASQ
     KIND_LINGER = 0x70           # a service that has, or had, destinations with connections
 
 cdef enum:
@@ -21,6 +26,7 @@ cdef enum:
     FTP_PORT = 21
     FTP_DATA_PORT = 20
     UNPRIVILEGED_PORT = 1024
+    LOCAL_PORT_MIN = 1025        # of the ports of local addresses
 
 
 cdef inline uint32_t proto_port(uint32_t protocol, be16 port) noexcept nogil:
@@ -96,4 +102,37 @@ cdef inline bint is_masq_server(
         is_real_server(e, protocol, addr, port, is_v6)
         or map_get(&e.steer, addr, proto_port(protocol, 0), KIND_MASQ_ANY | <uint32_t>is_v6)
         != NO_INDEX
+    )
+
+
+cdef inline bint is_laddr(const engine_t *e, const addr_t *addr, bint is_v6) noexcept nogil:
+    return map_get(&e.steer, addr, 0, KIND_LADDR | <uint32_t>is_v6) != NO_INDEX
+
+
+cdef inline bint is_local_port(const engine_t *e, uint32_t port_h) noexcept nogil:
+    """Whether FULLNAT may use a port of a local address: not reserved, not the host's own."""
+    return port_h >= LOCAL_PORT_MIN and not e.port_low <= port_h <= e.port_high
+
+
+cdef inline bint is_local_reply(
+    const engine_t *e, uint32_t protocol, const addr_t *saddr, be16 sport,
+    const addr_t *daddr, be16 dport, bint is_v6
+) noexcept nogil:
+    """Whether a packet may be a FULLNAT server's reply."""
+    if not is_laddr(e, daddr, is_v6) or not is_local_port(e, LB_SWAP16(dport)):
+        return False
+    return (
+        map_get(&e.steer, saddr, proto_port(protocol, sport), KIND_FULL | <uint32_t>is_v6)
+        != NO_INDEX
+        or map_get(&e.steer, saddr, proto_port(protocol, 0), KIND_FULL_ANY | <uint32_t>is_v6)
+        != NO_INDEX
+    )
+
+
+cdef inline bint is_local_fragment(
+    const engine_t *e, const addr_t *saddr, const addr_t *daddr, bint is_v6
+) noexcept nogil:
+    """Whether a fragment may be one of a FULLNAT server's reply."""
+    return is_laddr(e, daddr, is_v6) and (
+        map_get(&e.steer, saddr, 0, KIND_FULL_ADDR | <uint32_t>is_v6) != NO_INDEX
     )

@@ -42,6 +42,14 @@ cdef uint32_t svc_by_key(engine_t *e, const svc_t *like) noexcept nogil:
     )
 
 
+cdef uint32_t service_at(
+    const engine_t *e, bint is_v6, uint32_t protocol, const addr_t *addr, be16 port, uint32_t mark
+) noexcept nogil:
+    """service_find for what happens once a connection or less, so that it stays inlined where
+    it is asked for every packet."""
+    return service_find(e, is_v6, protocol, addr, port, mark)
+
+
 cdef bint steer_count(
     engine_t *e, const addr_t *addr, uint32_t a, uint32_t kind, int change
 ) noexcept nogil:
@@ -77,28 +85,38 @@ cdef void dest_steer(engine_t *e, dest_t *d, int change) noexcept nogil:
         steer_count(e, &d.vaddr, proto_port(d.vprotocol, d.vport), KIND_LINGER | v6, change)
     if d.method == MASQ:
         d.flags |= DEST_WAS_MASQ
-    if not d.flags & DEST_WAS_MASQ:
-        return
+    elif d.method == FULLNAT:
+        d.flags |= DEST_WAS_FULL
     v6 = d.af == AF_INET6
-    e.has_masq[v6] += change
-    steer_count(e, &d.addr, 0, KIND_MASQ_ADDR | v6, change)
-    steer_ports(e, d, v6, IPPROTO_TCP_, change)
-    steer_ports(e, d, v6, IPPROTO_UDP_, change)
-    steer_ports(e, d, v6, IPPROTO_SCTP_, change)
+    if d.flags & DEST_WAS_MASQ:
+        e.has_masq[v6] += change
+        steer_count(e, &d.addr, 0, KIND_MASQ_ADDR | v6, change)
+        steer_replies(e, d, KIND_MASQ | v6, change)
+    if d.flags & DEST_WAS_FULL:
+        e.has_full[v6] += change
+        steer_count(e, &d.addr, 0, KIND_FULL_ADDR | v6, change)
+        steer_replies(e, d, KIND_FULL | v6, change)
+
+
+cdef void steer_replies(engine_t *e, const dest_t *d, uint32_t kind, int change) noexcept nogil:
+    """Enter where a server's replies come from.  kind: KIND_MASQ or KIND_FULL, and the family."""
+    steer_ports(e, d, kind, IPPROTO_TCP_, change)
+    steer_ports(e, d, kind, IPPROTO_UDP_, change)
+    steer_ports(e, d, kind, IPPROTO_SCTP_, change)
 
 
 cdef void steer_ports(
-    engine_t *e, const dest_t *d, uint32_t v6, uint32_t protocol, int change
+    engine_t *e, const dest_t *d, uint32_t kind, uint32_t protocol, int change
 ) noexcept nogil:
     if d.vfwmark == 0 and d.vprotocol != protocol:
         return
     if d.port:
-        steer_count(e, &d.addr, proto_port(protocol, d.port), KIND_MASQ | v6, change)
+        steer_count(e, &d.addr, proto_port(protocol, d.port), kind, change)
     if (
         d.port == 0 or d.vport == 0
         or (protocol == IPPROTO_TCP_ and d.vport == LB_SWAP16(FTP_PORT))      # data connections
     ):
-        steer_count(e, &d.addr, proto_port(protocol, 0), KIND_MASQ_ANY | v6, change)
+        steer_count(e, &d.addr, proto_port(protocol, 0), kind + KIND_ANY, change)
 
 
 # ---------------------------------------------------------------- schedulers of services
@@ -201,6 +219,7 @@ cdef int svc_add(engine_t *e, const svc_t *new) noexcept nogil:
     if error:
         return error
     svc_steer(e, &e.svcs[i], 1)
+    pool_scheduled(e, i)
     e.svcs[i].used = 1
     pe_count(e)
     return 0
@@ -226,6 +245,7 @@ cdef int svc_edit(engine_t *e, const svc_t *new) noexcept nogil:
             s.flags = old_flags
             return error
         strcpy(s.sched_name, new.sched_name)
+        pool_scheduled(e, i)
     s.flags = new.flags
     e.scheds[i].flags = new.flags
     s.timeout_s = new.timeout_s
@@ -240,6 +260,7 @@ cdef int svc_del(engine_t *e, uint32_t i) noexcept nogil:
     sched_unbind(e, i)
     while e.scheds[i].ndest:
         dest_unlink(e, i, 0)
+    pool_empty(e, i)
     svc_steer(e, &e.svcs[i], -1)
     svc_key_del(e, &e.svcs[i])
     e.svcs[i].used = 0

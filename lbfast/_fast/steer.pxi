@@ -20,6 +20,11 @@ cdef inline verdict_t steer(worker_t *w, pkt_t *p) noexcept nogil:
         if e.ntrash and is_lingering(e, p.is_v6, p.protocol, &p.daddr, p.dport):
             p.role = ROLE_REQUEST
             return NEXT
+        if e.has_full[p.is_v6] and is_local_reply(
+            e, p.protocol, &p.saddr, p.sport, &p.daddr, p.dport, p.is_v6
+        ):
+            p.role = ROLE_LOCAL
+            return NEXT
         if e.has_masq[p.is_v6] and is_masq_server(e, p.protocol, &p.saddr, p.sport, p.is_v6):
             p.role = ROLE_REPLY
             return NEXT if not addr_is_local(&e.world, &p.daddr, p.is_v6) else IGNORE
@@ -34,6 +39,8 @@ cdef verdict_t steer_fragment(worker_t *w, pkt_t *p) noexcept nogil:
     p.role = ROLE_FRAGMENT
     if is_vip(e, &p.daddr, p.is_v6):
         return NEXT
+    if e.has_full[p.is_v6] and is_local_fragment(e, &p.saddr, &p.daddr, p.is_v6):
+        return NEXT
     if p.protocol == IPPROTO_ICMP_ or (
         e.has_masq[p.is_v6] and is_masq_addr(e, &p.saddr, p.is_v6)
     ):
@@ -44,7 +51,7 @@ cdef verdict_t steer_fragment(worker_t *w, pkt_t *p) noexcept nogil:
 cdef verdict_t steer_icmp(worker_t *w, pkt_t *p) noexcept nogil:
     cdef engine_t *e = <engine_t *>w.engine
     p.role = ROLE_ICMP
-    if is_vip(e, &p.daddr, p.is_v6):
+    if is_vip(e, &p.daddr, p.is_v6) or is_laddr(e, &p.daddr, p.is_v6):
         return NEXT
     if addr_is_local(&e.world, &p.daddr, p.is_v6):
         return overhear_icmp(w, p)
@@ -63,7 +70,7 @@ cdef verdict_t passing_reply(worker_t *w, pkt_t *p) noexcept nogil:
     """Account a reply that the host forwards for a real server that is not NATed (spec 2.4)."""
     cdef engine_t *e = <engine_t *>w.engine
     cdef uint32_t i
-    if service_find(e, p.is_v6, p.protocol, &p.saddr, p.sport, 0) == NO_INDEX:
+    if service_at(e, p.is_v6, p.protocol, &p.saddr, p.sport, 0) == NO_INDEX:
         return IGNORE
     i = conn_find_out(
         e, conn_hash(e.seed, addr_fold(&p.daddr), p.dport, p.protocol),

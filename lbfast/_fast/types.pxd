@@ -122,6 +122,7 @@ cdef enum:
     DEST_AVAILABLE = 2         # member of a service (else: in the trash)
     DEST_OVERLOAD = 4
     DEST_WAS_MASQ = 16         # NAT at some time: such connections may be left
+    DEST_WAS_FULL = 32         # FULLNAT at some time, likewise
     DEST_STEERED = 8           # counted in the steering table, until its record is freed
 
 ctypedef struct addr_t:        # IPv4 in w[0], the rest 0
@@ -239,6 +240,27 @@ ctypedef struct conn6_t:       # beside the conn_t of the same index, when CONN_
     addr_t daddr
     uint32_t pad[4]
 
+ctypedef struct conn_full_t:   # beside the conn_t of the same index, when it is FULLNAT
+    addr_t laddr               # LIP: what the real server sees as its client
+    be16 lport
+    uint16_t pad0
+    uint32_t pool              # index of the laddr_t
+    uint32_t next              # (w) derived: next in the chain of the local side
+    uint32_t seq_delta         # what is added to the client's sequence numbers
+    uint32_t server_next       # (w) sequence number after the server's SYN
+    uint32_t has_server_next   # (w) that was seen
+    uint32_t pad[6]
+
+ctypedef struct laddr_t:       # a local address (LIP) of one service
+    uint32_t used              # (c) 0 free; written last
+    uint32_t af
+    addr_t addr
+    uint32_t svc               # (c) index; NO_INDEX: deleted, and has connections still
+    uint32_t cursor            # (l) port given out last, host order
+    uint64_t order             # larger = added later
+    uint32_t conns             # (l) derived: connections from here
+    uint32_t pad[5]
+
 ctypedef struct conn_ext_t:    # what few connections have; conn_t.ext is its index
     uint32_t ftp_asked         # (w) control connection: FTP_PASV, FTP_EPSV, or neither
     uint32_t seq_adjusts       # (w) replies were made longer or shorter
@@ -292,6 +314,7 @@ ctypedef enum role_t:          # why a frame was taken (steering)
     ROLE_REPLY = 1
     ROLE_ICMP = 2
     ROLE_FRAGMENT = 3
+    ROLE_LOCAL = 4             # reply of a FULLNAT server, to a local address
 
 cdef enum:                     # what `out_t.ifindex` is meant to be
     OUT_WIRE = 0               # a frame for that interface
@@ -353,6 +376,16 @@ ctypedef struct sched_t:       # scheduling state of one service; derived, never
     uint32_t born              # tick at which the scheduler was started
     void *priv                 # what the scheduler keeps
     void *ops                  # sched_ops_t *; NULL: none
+
+ctypedef struct pool_t:        # the local addresses of one service; derived
+    uint32_t n
+    uint32_t capacity
+    uint32_t *list             # (c) laddr_t indices, oldest first
+    uint32_t next              # (l) whose turn it is
+    uint32_t picks             # (l)
+    uint32_t failed_at         # (l) tick at which no port was free for ...
+    uint32_t failed_dest       # (l) ... this destination; NO_INDEX: none
+    uint32_t turns             # scheduled by rr or wrr: see pool_turn
 
 ctypedef struct wheel_t:       # (w) timer lists; slot = tick / TICKS_PER_SLOT
     uint32_t slot              # next slot to be looked at
@@ -499,6 +532,7 @@ ctypedef struct settings_t:    # (c) sysctls net.ipv4.vs.*, host order
     int32_t tcpfin_timeout_s
     int32_t udp_timeout_s
     int32_t ftp_helper         # FTP control connections of NAT services are followed
+    int32_t toa                # FULLNAT names the client: 0 no, 1 in early ACKs, 2 in the SYN too
 
 ctypedef struct mark_t:        # a rule that gives packets their fwmark; a later match overrides
     uint32_t mark
@@ -540,12 +574,15 @@ ctypedef struct engine_t:
     conn_ext_t *exts
     dest_t *dests
     svc_t *svcs
+    laddr_t *laddrs
+    conn_full_t *fulls
     counts_t *dest_counts      # [worker][dest]
     counts_t *svc_counts       # [worker][svc]
     counts_t *total_counts     # [worker]
     uint32_t max_conns
     uint32_t max_dests
     uint32_t max_svcs
+    uint32_t max_laddrs        # follows from max_svcs
     uint32_t nworkers
     # derived
     uint64_t seed
@@ -554,11 +591,19 @@ ctypedef struct engine_t:
     uint32_t *templates        # (l) heads of the chains of templates and expected entries
     uint32_t template_mask
     uint32_t nexpected         # (l) connections with CONN_EXPECTED
+    uint32_t *locals           # heads as in `buckets`, by the local side; NULL: not needed yet
+    uint32_t strays[256]       # (l) heads of what would not be in a bucket of its owner
+    uint32_t nstrays           # (l)
+    pool_t *pools              # by service index
+    uint32_t port_low          # (c) ports that the host gives its own connections, host order:
+    uint32_t port_high         # (c) never ours
     map_t services             # (protocol, address, port) and fwmark -> svc
     map_t members              # (c) service and (family, address, port) -> destination
     uint32_t dest_hint         # (c) records below are in use, as a rule
     map_t steer                # VIPs and NAT servers: what is taken from the host
     uint32_t has_masq[2]       # [is_v6] number of NAT servers
+    uint32_t has_full[2]       # [is_v6] number of FULLNAT servers
+    uint32_t has_laddr[2]      # [is_v6] number of local addresses
     uint32_t nsvcs[2]
     uint32_t nport0            # services with port 0
     uint32_t ntrash            # destinations in the trash

@@ -9,8 +9,8 @@ cdef verdict_t transmit(worker_t *w, pkt_t *p, uint32_t i) noexcept nogil:
     cdef addr_t daddr
     cdef const nexthop_t *nh
     cdef verdict_t v
-    if method == LOCALNODE:
-        return to_host(w, p)
+    if LB_UNLIKELY(method == LOCALNODE or method == FULLNAT):
+        return full_request(w, p, i) if method == FULLNAT else to_host(w, p)
     daddr = p.daddr if method == BYPASS else conn_daddr(e, i)
     nh = nexthop_for(w, NULL, &daddr, p.is_v6 if method == BYPASS else d6)
     if LB_UNLIKELY(nh.type != RTN_UNICAST):
@@ -80,6 +80,10 @@ cdef inline verdict_t mtu_check(worker_t *w, pkt_t *p, uint32_t limit) noexcept 
     """NEXT when the packet may go on (perhaps in fragments); else it is answered (spec 3.6)."""
     if LB_LIKELY(longest_packet(p) <= limit) or p.is_icmp_error:
         return NEXT
+    return mtu_exceeded(w, p, limit)
+
+
+cdef verdict_t mtu_exceeded(worker_t *w, pkt_t *p, uint32_t limit) noexcept nogil:
     if p.is_v6:
         if p.frag_max and p.frag_max <= limit:
             return NEXT

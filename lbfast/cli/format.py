@@ -268,13 +268,17 @@ def _tunnel(server: RealServer) -> str:
 
 
 def address_text(addr: bytes) -> str:
-    return socket.inet_ntop(AF_INET6 if len(addr) == 16 else AF_INET, addr)
+    return socket.inet_ntop(_family(addr), addr)
 
 
-def laddr_block(state: ServiceState, laddrs: Sequence[bytes], style: Style) -> Iterator[str]:
+def _family(addr: bytes) -> int:
+    return AF_INET6 if len(addr) == 16 else AF_INET
+
+
+def laddr_block(state: ServiceState, style: Style) -> Iterator[str]:
     """Yields the line of a service and those of its local addresses."""
     yield f"{_service_name(state.service, style.names)}\n"
-    for addr in laddrs:
+    for addr in state.laddrs:
         yield f"  -> {address_text(addr)}\n"
 
 
@@ -295,15 +299,16 @@ def connection_row(connection: Connection, style: Style) -> str:
     protocol = "IP" if c.protocol == 0 else _PROTOCOLS.get(c.protocol, f"IP_{c.protocol}")
     expire = f"{c.expires_s // 60:02d}:{c.expires_s % 60:02d}"
     ends = [
-        show_endpoint(
-            AF_INET6 if len(addr) == 16 else AF_INET, addr, port, c.protocol, style.names
-        )
+        show_endpoint(_family(addr), addr, port, c.protocol, style.names)
         for addr, port in ((c.caddr, c.cport), (c.vaddr, c.vport), (c.daddr, c.dport))
     ]
     row = f"{protocol:<3} {expire:<6} {c.state:<11} {ends[0]:<18} {ends[1]:<18} "
     if style.columns is Columns.PERSISTENT_CONN and c.pe_name:
         data = c.pe_data.decode("utf-8", "surrogateescape")
         return f"{row}{ends[2]:<16} {c.pe_name:<18} {data}\n"
+    if c.laddr:  # FULLNAT: the client as its server sees it
+        local = show_endpoint(_family(c.laddr), c.laddr, c.lport, c.protocol, style.names)
+        return f"{row}{ends[2]:<18} {local}\n"
     return f"{row}{ends[2]}\n"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from lbfast.cli.addresses import Names, show_endpoint
 from lbfast.cli.format import Style, address_text, in_order, is_default_netmask, netmask_text
@@ -38,14 +38,12 @@ _CHECKSUM_OPTIONS: Mapping[int, str] = {
 }
 
 
-def service_rules(
-    state: ServiceState, style: Style, laddrs: Sequence[bytes] = ()
-) -> Iterator[str]:
-    """Yields the words that make a service and its servers again."""
+def service_rules(state: ServiceState, style: Style) -> Iterator[str]:
+    """Yields the words that make a service, its local addresses and its servers again."""
     service = state.service
     selector = service_selector(service, style.names)
     yield f"-A {selector} -s {service.scheduler}{_service_options(service)}\n"
-    for addr in laddrs:
+    for addr in state.laddrs:
         yield f"--add-laddr {selector} -z {address_text(addr)}\n"
     for server in in_order(state.servers, style):
         name = show_endpoint(

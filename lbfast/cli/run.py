@@ -15,7 +15,7 @@ from lbfast.cli.order import compare_services, merge_sort
 from lbfast.cli.rules import service_rules
 from lbfast.control.api import Balancer
 from lbfast.errors import KernelError, LbfastError
-from lbfast.model import Method, ServiceKey, ServiceState
+from lbfast.model import ServiceKey, ServiceState
 
 LISTING_FAILED = 1
 _READS = frozenset({"list", "save", "list-laddr"})
@@ -155,9 +155,7 @@ def _list_connections(context: Context, style: fmt.Style) -> None:
 def _save(draft: Draft, context: Context) -> None:
     style = _style(draft, context)
     for state in _services(context.balancer, style):
-        is_fullnat = any(s.server.method is Method.FULLNAT for s in state.servers)
-        laddrs = context.balancer.laddrs(state.service.key) if is_fullnat else []
-        context.output.writelines(service_rules(state, style, laddrs))
+        context.output.writelines(service_rules(state, style))
 
 
 def _list_laddr(draft: Draft, context: Context) -> None:
@@ -165,11 +163,10 @@ def _list_laddr(draft: Draft, context: Context) -> None:
     key = _selected(draft)
     balancer = context.balancer
     states = _services(balancer, style) if key is None else [balancer.service(key)]
-    rows = [(state, balancer.laddrs(state.service.key)) for state in states]
     context.output.write(fmt.LADDR_TITLE)
-    for state, laddrs in rows:
-        if laddrs or key is not None:
-            context.output.writelines(fmt.laddr_block(state, laddrs, style))
+    for state in states:
+        if state.laddrs or key is not None:
+            context.output.writelines(fmt.laddr_block(state, style))
 
 
 _COMMANDS: Mapping[str, Callable[[Draft, Context], None]] = {

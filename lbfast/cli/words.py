@@ -54,7 +54,7 @@ _NOTHING = (
     *("version v", "ipv6 6", "ops o", "gatewaying g", "ipip i", "masquerading m", "fullnat"),
     *("tun-nocsum", "tun-csum", "tun-remcsum", "numeric n", "connection c", "timeout", "daemon"),
     *("stats", "rate", "thresholds", "persistent-conn", "tun-info", "exact X", "nosort", "sort"),
-    *("add-laddr", "del-laddr", "list-laddr"),
+    *("add-laddr P", "del-laddr Q", "list-laddr G"),
 )
 _VALUE = (
     *("start-daemon", "stop-daemon", "tcp-service t", "udp-service u", "sctp-service"),

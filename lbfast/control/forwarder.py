@@ -16,6 +16,7 @@ from pathlib import Path
 from lbfast.control import arena, interfaces, steering
 from lbfast.control.engine_world import EngineWorld
 from lbfast.control.giveback import WAYS, GiveBack
+from lbfast.control.hostports import host_ports
 from lbfast.control.links import Link
 from lbfast.control.localserver import LocalServers, map_keys
 from lbfast.control.netlink import Follower
@@ -62,6 +63,8 @@ class Forwarder:
         """Brings everything up, or raises and leaves nothing behind."""
         plan = self._plan
         self._engine = self._open_engine()
+        self._host_ports = host_ports()
+        self._engine.reserve_ports(*self._host_ports)
         self._tables = SteeredTables(self._engine, self._steer)
         self._undo: list[Callable[[], object]] = []
         try:
@@ -140,7 +143,12 @@ class Forwarder:
         states = self._tables.services()
         servers = [(s.service.key, d.server) for s in states for d in s.servers]
         return steering.plan(
-            [s.service for s in states], servers, lingering=self._tables.lingering()
+            [s.service for s in states],
+            servers,
+            lingering=self._tables.lingering(),
+            local=steering.LocalAddresses(
+                frozenset(self._engine.local_addresses()), self._host_ports
+            ),
         )
 
     def _steer(self) -> None:

@@ -180,7 +180,7 @@ Reply: TypeAlias = Answer | Rows | Done | Refused | Failed
 
 # A connection as a row: its fields in order, without their names.
 ConnectionRow: TypeAlias = tuple[
-    int, int, bytes, int, bytes, int, bytes, int, str, int, int, str, bytes
+    int, int, bytes, int, bytes, int, bytes, int, str, int, int, str, bytes, bytes, int
 ]
 
 
@@ -188,7 +188,7 @@ def connection_row(c: Connection) -> ConnectionRow:
     """Returns a connection as a row; `Connection(*row)` is the way back."""
     return (
         *(c.af, c.protocol, c.caddr, c.cport, c.vaddr, c.vport, c.daddr, c.dport),
-        *(c.state, c.expires_s, c.flags, c.pe_name, c.pe_data),
+        *(c.state, c.expires_s, c.flags, c.pe_name, c.pe_data, c.laddr, c.lport),
     )
 
 

@@ -38,6 +38,7 @@ COUNTERS = (
     "taken_fragment",
     "taken_icmp",
     "taken_reply",
+    "taken_local",
     "taken_mark",
 )
 
@@ -224,6 +225,10 @@ _SET_TYPES = {
     "sources": "inet_proto . {addr} . inet_service",
     "any_source": "inet_proto . {addr}",
     "source_addrs": "{addr}",
+    "laddrs": "{addr}",
+    "full": "inet_proto . {addr} . inet_service",
+    "any_full": "inet_proto . {addr}",
+    "full_addrs": "{addr}",
 }
 
 
@@ -249,15 +254,19 @@ def _chains(v: str, f: FamilyPlan) -> dict[str, list[str]]:
     ip = "ip" if v == "4" else "ip6"
     fragment = "ip frag-off & 0x3fff != 0" if v == "4" else "exthdr frag exists"
     errors = "icmp type { 3, 4, 11 }" if v == "4" else "icmpv6 type < 128"
-    source, passing = f"meta l4proto . {ip} saddr", "fib daddr type != local counter name taken"
+    source, count = f"meta l4proto . {ip} saddr", "counter name taken"
+    passing = f"fib daddr type != local {count}"
+    local, to_local = bool(f.laddrs), f"{ip} daddr @laddrs{v}"
     return {
         f"fragment_v{v}": [
             f"{ip} daddr @vips{v} counter name taken_fragment drop",
             f"{ip} saddr @source_addrs{v} {passing}_fragment drop",
+            *([f"{to_local} {ip} saddr @full_addrs{v} {count}_fragment drop"] if local else []),
             *([f"meta l4proto icmp {passing}_fragment drop"] if f.active else []),
         ],
         f"icmp_v{v}": [
             f"{ip} daddr @vips{v} counter name taken_icmp drop",
+            *([f"{to_local} {count}_icmp drop"] if local else []),
             *([f"{passing}_icmp drop"] if f.source_addrs else []),
         ],
         f"mark_v{v}": _marks(v, f),
@@ -268,10 +277,19 @@ def _chains(v: str, f: FamilyPlan) -> dict[str, list[str]]:
             f"meta l4proto . {ip} daddr @any_port{v} counter name taken_service drop",
             f"{source} @any_source{v} {passing}_reply drop",
             f"{ip} daddr @ftp{v} tcp dport {{ 20, 1024-65535 }} counter name taken_service drop",
+            *_local_replies(v, f, f"{to_local} {source}"),
             f"{errors} goto icmp_v{v}",
             f"goto mark_v{v}",
         ],
     }
+
+
+def _local_replies(v: str, f: FamilyPlan, head: str) -> list[str]:
+    """Writes the rules for what FULLNAT servers send to the ports that are ours."""
+    if not f.laddrs:
+        return []
+    ports = f"th dport > 1024 th dport != {_range(f.host_ports)} counter name taken_local drop"
+    return [f"{head} . th sport @full{v} {ports}", f"{head} @any_full{v} {ports}"]
 
 
 def _marks(v: str, f: FamilyPlan) -> list[str]:

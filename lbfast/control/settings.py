@@ -52,4 +52,5 @@ SETTINGS = {
     "lblc_expiration": Setting(),
     "lblcr_expiration": Setting(),
     "ftp_helper": _BOOL,  # not the kernel's: there it is the module ip_vs_ftp
+    "toa": Setting(0, 2),  # not the kernel's: FULLNAT tells servers the client's address
 }

@@ -38,3 +38,11 @@ class SteeredTables(Tables):
     def delete_server(self, key: ServiceKey, server: ServerKey) -> None:
         super().delete_server(key, server)
         self._steer()
+
+    def add_laddr(self, key: ServiceKey, addr: bytes) -> None:
+        super().add_laddr(key, addr)
+        self._steer()
+
+    def del_laddr(self, key: ServiceKey, addr: bytes) -> None:
+        super().del_laddr(key, addr)
+        self._steer()

@@ -11,7 +11,7 @@ an atomic one.  Ports need four bytes of transport header.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from lbfast.model import AF_INET, AF_INET6, Method, RealServer, ServiceKey, VirtualService
@@ -21,6 +21,8 @@ _ICMP = 1
 _BALANCED = (TCP, UDP, SCTP)
 _FTP, _FTP_DATA = 21, 20
 _FIRST_UNPRIVILEGED = 1024
+_FIRST_LOCAL = 1025  # of the ports that FULLNAT uses
+HOST_PORTS = (32768, 60999)  # the kernel's default net.ipv4.ip_local_port_range
 _ICMP_ERRORS = {AF_INET: frozenset((3, 4, 11)), AF_INET6: frozenset(range(128))}
 
 # SO_MARK values (fwmarks) of lbfast's own frames inside the host; none of them leaves it.
@@ -48,6 +50,17 @@ class MarkRule(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class LocalAddresses:
+    """The local addresses of FULLNAT, and the range of ports that they leave to the host."""
+
+    addrs: frozenset[bytes] = frozenset()
+    host_ports: tuple[int, int] = HOST_PORTS
+
+
+NO_LOCAL = LocalAddresses()
+
+
+@dataclass(frozen=True, slots=True)
 class FamilyPlan:
     """What is taken of one address family.  Port sets hold (protocol, address, port)."""
 
@@ -59,6 +72,11 @@ class FamilyPlan:
     sources: frozenset[tuple[int, bytes, int]] = frozenset()  # NAT servers
     any_source: frozenset[tuple[int, bytes]] = frozenset()
     source_addrs: frozenset[bytes] = frozenset()  # fragments from these
+    laddrs: frozenset[bytes] = frozenset()  # local addresses: ICMP errors to these, and from ...
+    full: frozenset[tuple[int, bytes, int]] = frozenset()  # ... FULLNAT servers to their ports
+    any_full: frozenset[tuple[int, bytes]] = frozenset()
+    full_addrs: frozenset[bytes] = frozenset()  # fragments from these to local addresses
+    host_ports: tuple[int, int] = HOST_PORTS  # of local addresses, never taken
     marks: tuple[MarkRule, ...] = ()
     fwmarks: frozenset[int] = frozenset()  # those that are services
 
@@ -93,6 +111,7 @@ def plan(
     servers: Iterable[tuple[ServiceKey, RealServer]],
     marks: Iterable[MarkRule] = (),
     lingering: Iterable[tuple[ServiceKey, RealServer]] = (),
+    local: LocalAddresses = NO_LOCAL,
 ) -> SteeringPlan:
     """Returns what has to be taken from the host for these services and their real servers.
 
@@ -104,7 +123,29 @@ def plan(
     pairs = [*servers, *gone]
     rules = tuple(marks)
     return SteeringPlan(
-        _family(AF_INET, keys, pairs, gone, rules), _family(AF_INET6, keys, pairs, gone, rules)
+        *(
+            _with_local(_family(af, keys, pairs, gone, rules), af, pairs, local)
+            for af in (AF_INET, AF_INET6)
+        )
+    )
+
+
+def _with_local(
+    f: FamilyPlan, af: int, pairs: list[tuple[ServiceKey, RealServer]], local: LocalAddresses
+) -> FamilyPlan:
+    """Adds what FULLNAT takes: what its servers send to ports of local addresses."""
+    laddrs = frozenset(a for a in local.addrs if len(a) == (4 if af == AF_INET else 16))
+    if not f.active or not laddrs:
+        return f
+    full = [(k, s) for k, s in pairs if s.method == Method.FULLNAT and s.key.af == af]
+    sources = [source for k, s in full for source in _sources(k, s)]
+    return replace(
+        f,
+        laddrs=laddrs,
+        full=frozenset(s for s in sources if s[2]),
+        any_full=frozenset((protocol, addr) for protocol, addr, port in sources if not port),
+        full_addrs=frozenset(s.key.addr for _, s in full),
+        host_ports=local.host_ports,
     )
 
 
@@ -166,6 +207,8 @@ def taken(plan: SteeringPlan, facts: Facts) -> str:
     source = (facts.protocol, facts.saddr)
     if not facts.daddr_local and ((*source, facts.sport) in f.sources or source in f.any_source):
         return "reply"
+    if _local_takes(f, facts):
+        return "local"
     return "mark" if _mark_of(f, facts) in f.fwmarks else ""
 
 
@@ -178,8 +221,20 @@ def _service_takes(f: FamilyPlan, protocol: int, addr: bytes, port: int) -> bool
     )
 
 
+def _local_takes(f: FamilyPlan, facts: Facts) -> bool:
+    assert facts.dport is not None
+    low, high = f.host_ports
+    source = (facts.protocol, facts.saddr)
+    return (
+        facts.daddr in f.laddrs
+        and facts.dport >= _FIRST_LOCAL
+        and not low <= facts.dport <= high
+        and ((*source, facts.sport) in f.full or source in f.any_full)
+    )
+
+
 def _fragment_taken(f: FamilyPlan, facts: Facts) -> bool:
-    if facts.daddr in f.vips:
+    if facts.daddr in f.vips or (facts.daddr in f.laddrs and facts.saddr in f.full_addrs):
         return True
     from_server = facts.saddr in f.source_addrs or facts.protocol == _ICMP
     return from_server and not facts.daddr_local
@@ -188,7 +243,7 @@ def _fragment_taken(f: FamilyPlan, facts: Facts) -> bool:
 def _icmp_taken(f: FamilyPlan, facts: Facts) -> bool:
     if facts.icmp_type not in _ICMP_ERRORS[facts.af]:
         return False
-    return facts.daddr in f.vips or (bool(f.source_addrs) and not facts.daddr_local)
+    return facts.daddr in f.vips | f.laddrs or (bool(f.source_addrs) and not facts.daddr_local)
 
 
 def _mark_of(f: FamilyPlan, facts: Facts) -> int:

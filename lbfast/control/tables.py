@@ -32,6 +32,10 @@ __all__ = ["REASONS", "Engine", "Rings", "Tables", "open_engine"]
 
 CHUNK = 4096  # connections read at a time
 PE_NAME = "sip"  # the only persistence engine there is
+NO_PORTS = (
+    "net.ipv4.ip_local_port_range leaves no port to local addresses: found all of 1025 to 65535 "
+    "in it, expected some outside"
+)
 NO_SYNC = "connection synchronisation is not built yet"
 
 
@@ -109,14 +113,24 @@ class Tables:
             raise KernelError(e.errno or errno.EINVAL) from None
 
     def add_laddr(self, key: ServiceKey, addr: bytes) -> None:
-        raise ControlError("local addresses belong to FULLNAT, which is not built yet")
+        if not self.engine.local_ports():
+            raise ControlError(NO_PORTS)
+        try:
+            self.engine.laddr_add(_service_key(key), addr)
+        except OSError as e:
+            raise KernelError(e.errno or errno.EINVAL) from None
 
     def del_laddr(self, key: ServiceKey, addr: bytes) -> None:
-        raise KernelError(errno.ENOENT)
+        try:
+            self.engine.laddr_del(_service_key(key), addr)
+        except OSError as e:
+            raise KernelError(e.errno or errno.EINVAL) from None
 
     def laddrs(self, key: ServiceKey) -> list[bytes]:
-        self.service(key)
-        return []
+        try:
+            return self.engine.laddrs(_service_key(key))
+        except OSError as e:
+            raise KernelError(e.errno or errno.EINVAL) from None
 
     def zero(self, key: ServiceKey | None) -> None:
         try:
@@ -237,7 +251,7 @@ def _server_state(row: tuple) -> ServerState:  # type: ignore[type-arg]
 
 
 def _service_state(row: tuple) -> ServiceState:  # type: ignore[type-arg]
-    key, scheduler, flags, timeout_s, netmask, pe_name, stats, servers = row
+    key, scheduler, flags, timeout_s, netmask, pe_name, stats, servers, laddrs = row
     service = VirtualService(
         ServiceKey(*key),
         scheduler.decode(),
@@ -246,11 +260,12 @@ def _service_state(row: tuple) -> ServiceState:  # type: ignore[type-arg]
         netmask,
         pe_name.decode(),
     )
-    return ServiceState(service, tuple(_server_state(s) for s in servers), _stats(stats))
+    states = tuple(_server_state(s) for s in servers)
+    return ServiceState(service, states, _stats(stats), laddrs)
 
 
 def _connection(row: tuple) -> Connection:  # type: ignore[type-arg]
-    af, protocol, caddr, cport, vaddr, vport, daddr, dport, state, ms, flags, pe_data = row
+    af, protocol, caddr, cport, vaddr, vport, daddr, dport, state, ms, flags, pe_data, *local = row
     return Connection(
         af,
         protocol,
@@ -265,4 +280,5 @@ def _connection(row: tuple) -> Connection:  # type: ignore[type-arg]
         flags,
         PE_NAME if pe_data else "",
         pe_data,
+        *local,
     )

@@ -122,6 +122,7 @@ class ServiceState:
     service: VirtualService
     servers: tuple[ServerState, ...] = ()  # list order: newest first (spec 1.6)
     stats: Stats = field(default_factory=Stats)
+    laddrs: tuple[bytes, ...] = ()  # local addresses for FULLNAT, oldest first
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,8 @@ class Connection:
     flags: int = 0
     pe_name: str = ""
     pe_data: bytes = b""
+    laddr: bytes = b""  # FULLNAT: what the real server sees as its client
+    lport: int = 0
 
 
 @dataclass(frozen=True, slots=True)
