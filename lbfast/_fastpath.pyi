@@ -111,6 +111,8 @@ class Engine:
     def stop(self) -> None: ...
     def restart(self) -> None: ...
 
+RX_USECS: int
+
 class Rings:
     interfaces: list[tuple[str, int]]
     def __init__(
@@ -120,6 +122,7 @@ class Rings:
         host: dict[int, tuple[str, int, bool]],
         onward: dict[int, int] | None = None,
         fanout: int = -1,
+        rx_usecs: int = RX_USECS,
     ) -> None: ...
     def reflect(self, seconds: float) -> None: ...
     def wake(self) -> None: ...

@@ -13,6 +13,7 @@ import uvloop
 
 from lbfast.control.forwarder import Forwarder, Plan
 from lbfast.control.rundir import check_name, claim, director_name
+from lbfast.control.tables import RX_USECS
 from lbfast.errors import ControlError, LbfastError
 
 logger = logging.getLogger("lbfast")
@@ -26,6 +27,14 @@ def _number(text: str) -> int:
     value = int(text) if text.isascii() and text.isdigit() else 0
     if not 1 <= value <= MAX_RECORDS:
         raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {MAX_RECORDS}")
+    return value
+
+
+def _usecs(text: str) -> int:
+    """Reads how long frames may wait under load, in microseconds."""
+    value = int(text) if text.isascii() and text.isdigit() else -1
+    if not 0 <= value <= RX_USECS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to {RX_USECS}")
     return value
 
 
@@ -54,6 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--services", type=_number, default=1 << 12, metavar="N",
         help="size of the table of virtual services (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--rx-usecs", type=_usecs, default=RX_USECS, metavar="US",
+        help="while many frames come, take them from the rings at most so many microseconds "
+        "late; 0: each at once (default and most: %(default)s)",
     )  # fmt: skip
     parser.add_argument("-D", "--log-detail", action="store_true", help="log more")
     return parser
@@ -103,6 +117,7 @@ def main(argv: list[str]) -> int:
             connections=args.connections,
             servers=args.servers,
             services=args.services,
+            rx_usecs=args.rx_usecs,
         )
         uvloop.run(_serve(plan))
     except LbfastError as e:

@@ -53,6 +53,7 @@ cdef enum:
     SLOT = 2048                 # bytes of a ring slot; larger frames come through the copy queue
     SLOTS = 8192
     BIG = 65536 + 512           # room for one frame of the copy queue
+    BIG_BATCH = 8               # frames of the copy queue in one walk: their buffers stay in cache
     VNET_LEN = 10
     MAX_STALE = 64              # reads for one frame of the copy queue
 
@@ -70,7 +71,8 @@ ctypedef struct rx_t:           # the ring of one interface
     uint8_t *ring
     uint32_t at                 # next slot to be read
     uint32_t held               # slots of the last batch
-    uint8_t *big                # BATCH buffers for frames of the copy queue
+    uint32_t fetched            # frames of the last batch that came through the copy queue
+    uint8_t *big                # BIG_BATCH buffers for frames of the copy queue
     uint64_t frames
     uint64_t cut                # frames that came in short
 
@@ -110,6 +112,7 @@ cdef inline uint32_t rx_batch(rx_t *rx, frame_t *out) noexcept nogil:
     cdef uint32_t n = 0
     cdef tpacket2_hdr *h
     cdef uint32_t status
+    rx.fetched = 0
     while n < BATCH:
         h = rx_slot(rx, rx.at + n)
         status = lb_load_acquire(&h.tp_status)
@@ -122,8 +125,11 @@ cdef inline uint32_t rx_batch(rx_t *rx, frame_t *out) noexcept nogil:
         out[n].vlan_tci = h.tp_vlan_tci
         out[n].vnet = (<vnet_t *>(out[n].data - VNET_LEN))[0]
         if status & TP_STATUS_COPY:
-            rx_fetch_big(rx, &out[n], n)
+            rx_fetch_big(rx, &out[n], rx.fetched)
+            rx.fetched += 1
         n += 1
+        if rx.fetched == BIG_BATCH:
+            break
     rx.held = n
     rx.frames += n
     return n

@@ -2,6 +2,8 @@
 import socket as _socket
 import struct as _struct
 
+from lbfast._fast.pace cimport NAP_MAX_US
+
 cdef extern from "sys/socket.h" nogil:
     enum:
         SOL_SOCKET
@@ -43,6 +45,7 @@ BLOCK = 1 << 16
 TX_BUFFER = 64 << 20
 RX_BUFFER = 32 << 20
 MAX_RETRIES = 1000
+RX_USECS = NAP_MAX_US
 
 ctypedef struct rings_t:        # the sockets of one worker
     uint32_t nrx
@@ -50,6 +53,7 @@ ctypedef struct rings_t:        # the sockets of one worker
     rx_t rx[MAX_LINKS]
     tx_t tx[MAX_LINKS * 3]      # by out_t.kind, then by interface
     int wake_fd                 # eventfd that ends a wait
+    uint32_t nap_max_us         # longest sleep by the clock (pace.pxd), 0 = none
 
 
 # ---------------------------------------------------------------- sending
@@ -186,6 +190,7 @@ cdef class Rings:
     {ifindex: (name, mark, clear_mac)}: by which interface and with which SO_MARK frames that came
     in on ifindex go back to the host, and whether to the loopback's address.  onward: {ifindex:
     SO_MARK} of frames that the host was sending.  fanout: the option's value, -1 with one worker.
+    rx_usecs: longest sleep by the clock while many frames come (docs/rings.md), 0 = none.
     """
 
     cdef rings_t r
@@ -194,9 +199,11 @@ cdef class Rings:
     cdef dict dropped             # by interface, as PACKET_STATISTICS forgets when it is read
 
     def __cinit__(
-        self, list interfaces, list program, dict host, dict onward=None, int fanout=-1
+        self, list interfaces, list program, dict host, dict onward=None, int fanout=-1,
+        int rx_usecs=RX_USECS
     ):
         memset(&self.r, 0, sizeof(rings_t))
+        self.r.nap_max_us = rx_usecs
         self.r.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)
         self.interfaces = list(interfaces)
         self.sockets = []
@@ -230,7 +237,7 @@ cdef class Rings:
         rx.ring = <uint8_t *>ring
         rx.fd = sock.fileno()
         rx.ifindex = ifindex
-        rx.big = <uint8_t *>malloc(<size_t>BATCH * BIG)
+        rx.big = <uint8_t *>malloc(<size_t>BIG_BATCH * BIG)
         self.r.nrx += 1
         if rx.big == NULL:
             raise MemoryError

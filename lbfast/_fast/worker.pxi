@@ -1,5 +1,12 @@
 """A worker: rings in, data path, rings out, in a thread that holds no GIL."""
-from posix.time cimport CLOCK_MONOTONIC
+from posix.time cimport CLOCK_MONOTONIC, nanosleep
+
+from lbfast._fast.pace cimport pace_next, pace_reset, pace_t
+
+cdef extern from "sys/prctl.h" nogil:
+    enum:
+        PR_SET_TIMERSLACK
+    int prctl(int option, ...)
 
 cdef enum:
     TICK_MS = 50                 # how long a worker sleeps at most: timers are run in between
@@ -30,16 +37,17 @@ cdef void rings_flush(worker_t *w) noexcept nogil:
             tx_flush(&r.tx[k])
 
 
-cdef void worker_batch(engine_t *e, worker_t *w, rx_t *rx) noexcept nogil:
-    """One batch of frames of one interface, from its ring to the sockets."""
+cdef uint32_t worker_batch(engine_t *e, worker_t *w, rx_t *rx) noexcept nogil:
+    """One batch of frames of one interface, from its ring to the sockets.  Returns how many."""
     cdef frame_t[BATCH] frames
     cdef uint32_t n = rx_batch(rx, frames)
     if n == 0:
-        return
+        return 0
     rx.cut += frames_run(e, w, frames, n, rx.ifindex)
     w.flush(w)
     w.scratch_used = 0
     rx_release(rx)
+    return n
 
 
 cdef uint32_t frames_run(
@@ -102,40 +110,80 @@ cdef inline void packet_from(pkt_t *p, const frame_t *f, uint32_t ifindex) noexc
 
 cdef void worker_run(engine_t *e, worker_t *w, rings_t *r, int *stop) noexcept nogil:
     """Until *stop: walk the rings while there is something, sleep when there is nothing."""
+    cdef pace_t pace
+    cdef uint32_t got, since = 0, big = 0, nap_us
+    cdef uint64_t before = monotonic_ns(), now
+    pace_begin(&pace, r.nap_max_us)
+    w.sink = r
+    w.flush = rings_flush
+    e.wake_fds[w.index] = r.wake_fd
+    while not stop[0]:
+        got = worker_turn(e, w, r, &big)
+        since += got
+        if got:
+            continue
+        now = monotonic_ns()
+        nap_us = pace_next(&pace, since, (now - before) // 1000, big)
+        before = now
+        since = big = 0
+        if nap_us:
+            nap(nap_us)
+        else:
+            worker_wait(e, w, r)
+
+
+cdef uint32_t worker_turn(
+    engine_t *e, worker_t *w, rings_t *r, uint32_t *big
+) noexcept nogil:
+    """A batch of each interface and what other workers handed over.  Returns the frames read."""
+    cdef uint32_t i, got = 0
+    lb_batch_begin(&e.busy[w.index], &e.paused)
+    batch_time(w, monotonic_ns())
+    for i in range(r.nrx):
+        if rx_ready(&r.rx[i]):
+            got += worker_batch(e, w, &r.rx[i])
+            big[0] += r.rx[i].fetched
+    if e.nworkers > 1:
+        handover_run(e, w)
+    w.flush(w)
+    w.scratch_used = 0
+    lb_batch_end(&e.busy[w.index])
+    return got
+
+
+cdef void worker_wait(engine_t *e, worker_t *w, rings_t *r) noexcept nogil:
+    """Sleep until a frame comes, control or another worker wakes us, or a tick is over."""
     cdef pollfd[MAX_LINKS + 1] fds
     cdef uint32_t i
-    cdef bint busy
     for i in range(r.nrx):
         fds[i].fd = r.rx[i].fd
         fds[i].events = POLLIN
     fds[r.nrx].fd = r.wake_fd
     fds[r.nrx].events = POLLIN
-    w.sink = r
-    w.flush = rings_flush
-    e.wake_fds[w.index] = r.wake_fd
-    while not stop[0]:
-        lb_batch_begin(&e.busy[w.index], &e.paused)
-        batch_time(w, monotonic_ns())
-        busy = False
-        for i in range(r.nrx):
-            if rx_ready(&r.rx[i]):
-                busy = True
-                worker_batch(e, w, &r.rx[i])
-        if e.nworkers > 1:
-            handover_run(e, w)
-        w.flush(w)
-        w.scratch_used = 0
-        lb_batch_end(&e.busy[w.index])
-        if not busy:
-            lb_publish(&e.sleeping[w.index], 1)
-            if e.nworkers == 1 or not handover_waits(e, w.index):
-                poll(fds, r.nrx + 1, TICK_MS)
-            lb_publish(&e.sleeping[w.index], 0)
-            if fds[r.nrx].revents:
-                recv_wake(r.wake_fd)
-            for i in range(r.nrx):
-                if LB_UNLIKELY(fds[i].revents & POLLERR):
-                    socket_error_clear(r.rx[i].fd)
+    fds[r.nrx].revents = 0
+    lb_publish(&e.sleeping[w.index], 1)
+    if e.nworkers == 1 or not handover_waits(e, w.index):
+        if poll(fds, r.nrx + 1, TICK_MS) <= 0:
+            fds[r.nrx].revents = 0
+    lb_publish(&e.sleeping[w.index], 0)
+    if fds[r.nrx].revents:
+        recv_wake(r.wake_fd)
+    for i in range(r.nrx):
+        if LB_UNLIKELY(fds[i].revents & POLLERR):
+            socket_error_clear(r.rx[i].fd)
+
+
+cdef void pace_begin(pace_t *pace, uint32_t nap_max_us) noexcept nogil:
+    """Start pacing in this thread; its naps are to end on time, not in the default 50 us."""
+    prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0)
+    pace_reset(pace, nap_max_us)
+
+
+cdef void nap(uint32_t us) noexcept nogil:
+    cdef timespec t
+    t.tv_sec = 0
+    t.tv_nsec = <long>us * 1000
+    nanosleep(&t, NULL)
 
 
 cdef void recv_wake(int fd) noexcept nogil:
@@ -144,25 +192,42 @@ cdef void recv_wake(int fd) noexcept nogil:
 
 
 cdef void reflect(rings_t *r, uint64_t until_ns) noexcept nogil:
-    """The yardstick: the same rings, nothing balanced; frames of either of two interfaces leave
-    by the other as they are."""
+    """The yardstick: the same rings and the same way to wait, nothing balanced; frames of either
+    of two interfaces leave by the other as they are."""
     cdef pollfd[2] fds
-    cdef frame_t[BATCH] frames
-    cdef uint32_t i, k, n
-    cdef bint busy
+    cdef pace_t pace
+    cdef uint32_t i, got, since = 0, big = 0, nap_us
+    cdef uint64_t before = monotonic_ns(), now
+    pace_begin(&pace, r.nap_max_us)
     for i in range(2):
         fds[i].fd = r.rx[i].fd
         fds[i].events = POLLIN
     while monotonic_ns() < until_ns:
-        busy = False
-        for i in range(2):
-            n = rx_batch(&r.rx[i], frames)
-            if n == 0:
-                continue
-            busy = True
-            for k in range(n):
-                tx_push(&r.tx[1 - i], frames[k].data, frames[k].len, &frames[k].vnet)
-            tx_flush(&r.tx[1 - i])
-            rx_release(&r.rx[i])
-        if not busy:
+        got = reflect_turn(r, &big)
+        since += got
+        if got:
+            continue
+        now = monotonic_ns()
+        nap_us = pace_next(&pace, since, (now - before) // 1000, big)
+        before = now
+        since = big = 0
+        if nap_us:
+            nap(nap_us)
+        else:
             poll(fds, 2, TICK_MS)
+
+
+cdef uint32_t reflect_turn(rings_t *r, uint32_t *big) noexcept nogil:
+    cdef frame_t[BATCH] frames
+    cdef uint32_t i, k, n, got = 0
+    for i in range(2):
+        n = rx_batch(&r.rx[i], frames)
+        if n == 0:
+            continue
+        for k in range(n):
+            tx_push(&r.tx[1 - i], frames[k].data, frames[k].len, &frames[k].vnet)
+        tx_flush(&r.tx[1 - i])
+        big[0] += r.rx[i].fetched
+        rx_release(&r.rx[i])
+        got += n
+    return got

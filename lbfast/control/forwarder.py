@@ -23,7 +23,7 @@ from lbfast.control.netlink import Follower
 from lbfast.control.nft import Rules
 from lbfast.control.server import ControlServer
 from lbfast.control.steered import SteeredTables
-from lbfast.control.tables import Engine, Rings, open_engine
+from lbfast.control.tables import RX_USECS, Engine, Rings, open_engine
 from lbfast.errors import ControlError
 
 logger = logging.getLogger("lbfast")
@@ -43,6 +43,7 @@ class Plan:
     connections: int = 1 << 20
     servers: int = 1 << 14
     services: int = 1 << 12
+    rx_usecs: int = RX_USECS
 
 
 class Forwarder:
@@ -173,7 +174,7 @@ class Forwarder:
             onward[ifindex] = self._local.tx_pass(ifindex)[1]
         pairs = [(name, ifindex) for ifindex, name in self._interfaces.items()]
         for index in range(self._plan.workers):
-            rings = Rings(pairs, steering.tap_filter(), host, onward, fanout)
+            rings = Rings(pairs, steering.tap_filter(), host, onward, fanout, self._plan.rx_usecs)
             self._rings.append(rings)
             thread = threading.Thread(
                 target=self._engine.run, args=(index, rings), name=f"worker-{index}", daemon=True

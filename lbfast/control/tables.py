@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Iterator
 
-from lbfast._fastpath import REASONS, Engine, Rings
+from lbfast._fastpath import REASONS, RX_USECS, Engine, Rings
 from lbfast.control import arena, states
 from lbfast.control.settings import SETTINGS
 from lbfast.errors import ControlError, KernelError
@@ -28,7 +28,7 @@ from lbfast.model import (
     VirtualService,
 )
 
-__all__ = ["REASONS", "Engine", "Rings", "Tables", "open_engine"]
+__all__ = ["REASONS", "RX_USECS", "Engine", "Rings", "Tables", "open_engine"]
 
 CHUNK = 4096  # connections read at a time
 PE_NAME = "sip"  # the only persistence engine there is

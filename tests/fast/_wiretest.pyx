@@ -10,6 +10,7 @@ from libc.string cimport memcpy, memset
 from lbfast._fast.addr cimport addr_fold
 from lbfast._fast.csum cimport *
 from lbfast._fast.map cimport addr_eq, map_hash
+from lbfast._fast.pace cimport pace_next, pace_reset, pace_t
 from lbfast._fast.parse cimport is_extension, parse
 from lbfast._fast.types cimport *
 from lbfast._fast.wire cimport *
@@ -337,3 +338,18 @@ def segments(bytes frame, bytes vnet, bint partial=False, uint32_t room=MAX_TAKE
     n = segment(&w, &b.p, partial, collect, NULL)
     scratch_limit = MAX_TAKEN
     return n, drained(), reasons(&w)
+
+
+# ---------------------------------------------------------------- how a worker waits
+
+cdef class Pace:
+    """The decisions of pace.pxd; longest_us as of `lbfast run --rx-usecs`."""
+
+    cdef pace_t pace
+
+    def __cinit__(self, uint32_t longest_us):
+        pace_reset(&self.pace, longest_us)
+
+    def next(self, uint32_t frames, uint64_t us, uint32_t big):
+        """Return the next sleep in microseconds, 0 = until a frame comes."""
+        return pace_next(&self.pace, frames, us, big)

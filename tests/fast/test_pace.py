@@ -1,0 +1,123 @@
+"""When a worker sleeps by the clock, and when until a frame comes (pace.pxd)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.fast.wiretest import load
+
+SECOND_US = 1_000_000
+WAKE_US = 3  # from a frame's arrival to the worker's look
+
+
+class Waiter:
+    """A worker's sleeps on a clock of our own.
+
+    arrivals(start_us, end_us) says how many frames come meanwhile, next_us(now_us) when the next
+    one does.
+    """
+
+    def __init__(self, longest_us: int = 900) -> None:
+        self.pace = load().Pace(longest_us)
+        self.now_us = self.before_us = 0
+        self.naps: list[int] = []
+        self.wakes = 0
+
+    def sleep(self, frames: int, next_us: Callable[[int], int], big: int = 0) -> None:
+        nap_us = self.pace.next(frames, self.now_us - self.before_us, big)
+        self.before_us = self.now_us
+        if nap_us:
+            self.naps.append(nap_us)
+            self.now_us += nap_us
+        else:
+            self.wakes += 1
+            self.now_us = next_us(self.now_us) + WAKE_US
+
+
+def open_loop(waiter: Waiter, gap_us: int, seconds: float, big: int = 0) -> None:
+    """Frames come every gap_us, whatever the worker does."""
+    end = waiter.now_us + int(seconds * SECOND_US)
+    seen = waiter.now_us // gap_us
+    while waiter.now_us < end:
+        frames = waiter.now_us // gap_us - seen
+        seen += frames
+        waiter.sleep(frames, lambda now: (now // gap_us + 1) * gap_us, big)
+
+
+def closed_loop(waiter: Waiter, senders: int, answer_us: int, seconds: float) -> int:
+    """Each sender sends again answer_us after its frame was forwarded; returns how many were."""
+    end = waiter.now_us + int(seconds * SECOND_US)
+    due = [waiter.now_us + i * answer_us // senders for i in range(senders)]
+    forwarded = 0
+    while waiter.now_us < end:
+        ready = [i for i, at in enumerate(due) if at <= waiter.now_us]
+        forwarded += len(ready)
+        for i in ready:
+            due[i] = waiter.now_us + answer_us
+        waiter.sleep(len(ready), lambda now: max(now, min(due)))
+    return forwarded
+
+
+def test_a_steady_load_is_taken_in_batches():
+    waiter = Waiter()
+    open_loop(waiter, gap_us=10, seconds=0.5)
+    assert waiter.wakes < 100
+    assert max(waiter.naps) == 900
+    assert len(waiter.naps) < 700
+
+
+def test_a_rare_packet_never_waits_for_the_clock():
+    waiter = Waiter()
+    open_loop(waiter, gap_us=500, seconds=2)
+    assert not waiter.naps
+
+
+def test_after_a_pause_the_next_packet_does_not_wait():
+    waiter = Waiter()
+    open_loop(waiter, gap_us=10, seconds=0.2)
+    waiter.naps.clear()
+    waiter.now_us += 900  # the last nap brings nothing
+    for gap_us in (5000, 80, 70_000):
+        waiter.sleep(0, lambda now, gap=gap_us: now + gap)
+        waiter.sleep(1, lambda now: now)
+    assert not waiter.naps
+
+
+@pytest.mark.parametrize("senders", [1, 2, 16, 100])
+def test_senders_who_wait_for_answers_are_not_slowed_down(senders):
+    at_once = closed_loop(Waiter(0), senders, answer_us=60, seconds=1)
+    paced = closed_loop(Waiter(), senders, answer_us=60, seconds=1)
+    assert paced > 0.9 * at_once
+
+
+def test_a_load_that_becomes_a_closed_loop_is_noticed():
+    waiter = Waiter()
+    open_loop(waiter, gap_us=10, seconds=0.5)
+    closed_loop(waiter, 16, answer_us=60, seconds=0.2)  # time to notice
+    at_once = closed_loop(Waiter(0), 16, answer_us=60, seconds=1)
+    assert closed_loop(waiter, 16, answer_us=60, seconds=1) > 0.9 * at_once
+
+
+def test_super_frames_are_waited_for():
+    waiter = Waiter()
+    open_loop(waiter, gap_us=40, seconds=0.5, big=1)
+    assert not waiter.naps
+
+
+@pytest.mark.parametrize("longest_us", [0, 100, 900, 5000])
+def test_no_nap_is_longer_than_allowed(longest_us):
+    waiter = Waiter(longest_us)
+    open_loop(waiter, gap_us=7, seconds=0.5)
+    assert max(waiter.naps, default=0) == min(longest_us, 900)
+
+
+def test_a_flood_shortens_the_naps():
+    """So that a ring of 8,192 slots holds what comes meanwhile."""
+    waiter = Waiter()
+    gap_us = 1
+    open_loop(waiter, gap_us, seconds=0.5)
+    settled = waiter.naps[len(waiter.naps) // 2 :]
+    assert settled
+    assert max(settled) // gap_us < 1024
