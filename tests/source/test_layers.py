@@ -23,7 +23,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "notify": TYPES_ONLY,
     "rtnl": frozenset(),
     "vrrp": TYPES_ONLY | NETLINK | {"notify"},
-    "check": TYPES_ONLY | {"notify"},
+    "check": TYPES_ONLY | NETLINK | {"notify"},
     "sync": TYPES_ONLY,
     "control": TYPES_ONLY | NETLINK | {"config", "vrrp", "check", "sync", "__init__"},
     "lab": TYPES_ONLY | {"config", "control"},

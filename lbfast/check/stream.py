@@ -1,0 +1,172 @@
+"""Runs a conversation over a TCP socket.
+
+One state machine on bare non-blocking sockets: asyncio's streams cost several times as much, and
+thousands of checks are to run on a part of one core.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+
+from lbfast.check.base import Conversation, Report, Result, failure
+from lbfast.check.endpoint import Target, destination, open_socket
+from lbfast.model.check import Endpoint
+
+_CHUNK = 1 << 16
+
+
+class Stream:
+    """One attempt: connects, then lets the conversation say when it knows enough.
+
+    Every step, the connection as well as each wait for an answer, may last `timeout_s`.
+    """
+
+    __slots__ = (
+        "_conversation",
+        "_deadline",
+        "_endpoint",
+        "_is_connected",
+        "_is_writing",
+        "_loop",
+        "_out",
+        "_report",
+        "_sock",
+        "_target",
+        "_timeout_s",
+        "_timer",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        where: tuple[Endpoint, Target],
+        timeout_s: float,
+        conversation: Conversation,
+        report: Report,
+    ) -> None:
+        self._loop = loop
+        self._endpoint, self._target = where
+        self._timeout_s = timeout_s
+        self._conversation = conversation
+        self._report = report
+        self._sock: socket.socket | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline = 0.0
+        self._out = b""
+        self._is_connected = self._is_writing = False
+
+    def start(self) -> None:
+        try:
+            self._sock = open_socket(self._endpoint, self._target, socket.SOCK_STREAM)
+            code = self._sock.connect_ex(destination(self._endpoint, self._target))
+        except OSError as trouble:
+            self._finish(Result(None, f"no connection to {self._target.text} begun: {trouble}"))
+            return
+        if code == errno.ECONNREFUSED:
+            self._finish(self._failed(code))
+        elif code not in (0, errno.EINPROGRESS):
+            text = os.strerror(code)
+            self._finish(Result(None, f"no connection to {self._target.text} begun: {text}"))
+        else:
+            self._timer = self._loop.call_later(self._timeout_s, self._timed_out)
+            self._want_write()
+
+    def cancel(self) -> None:
+        self._close()
+
+    def _failed(self, code: int) -> Result:
+        return failure(f"connection to {self._target.text} failed: {os.strerror(code)}")
+
+    def _timed_out(self) -> None:
+        left = self._deadline - self._loop.time()
+        if left > 0:
+            self._timer = self._loop.call_later(left, self._timed_out)
+        elif self._is_connected:
+            self._finish(failure(f"no answer from {self._target.text} within {self._timeout_s}s"))
+        else:
+            text = f"connection to {self._target.text} timed out after {self._timeout_s}s"
+            self._finish(failure(text))
+
+    def _writable(self) -> None:
+        sock = self._sock
+        assert sock is not None
+        if not self._is_connected:
+            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code:
+                self._finish(self._failed(code))
+                return
+            self._is_connected = True
+            self._take(self._conversation.connected())
+        else:
+            self._flush()
+
+    def _take(self, step: bytes | Result) -> None:
+        """Does what the conversation wants: ends, sends, or goes on waiting."""
+        if isinstance(step, Result):
+            self._finish(step)
+            return
+        self._deadline = self._loop.time() + self._timeout_s
+        if step:
+            self._out += step
+        self._flush()
+
+    def _flush(self) -> None:
+        sock = self._sock
+        assert sock is not None
+        if self._out:
+            try:
+                self._out = self._out[sock.send(self._out) :]
+            except BlockingIOError:
+                pass
+            except OSError as broken:
+                self._finish(self._broken(broken))
+                return
+        if self._out:
+            self._want_write()
+        elif self._is_writing:
+            self._is_writing = False
+            self._loop.remove_writer(sock)
+            self._loop.add_reader(sock, self._readable)
+
+    def _want_write(self) -> None:
+        if not self._is_writing:
+            assert self._sock is not None
+            self._is_writing = True
+            self._loop.add_writer(self._sock, self._writable)
+
+    def _broken(self, broken: OSError) -> Result:
+        return failure(f"connection to {self._target.text} broke: {broken.strerror}")
+
+    def _readable(self) -> None:
+        assert self._sock is not None
+        try:
+            data = self._sock.recv(_CHUNK)
+        except BlockingIOError:
+            return
+        except OSError as broken:
+            self._finish(self._broken(broken))
+            return
+        if data:
+            self._take(self._conversation.received(data))
+        else:
+            self._finish(self._conversation.closed())
+
+    def _finish(self, result: Result) -> None:
+        self._close()
+        self._report(result)
+
+    def _close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        sock = self._sock
+        if sock is not None:
+            self._sock = None
+            if self._is_writing:
+                self._loop.remove_writer(sock)
+            if self._is_connected:
+                self._loop.remove_reader(sock)
+            sock.close()
