@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from lbfast.model import (
 
 T = TypeVar("T")
 PATIENCE_S = 60.0  # with a daemon that does not answer
+NOTICE_S = 5.0  # after which the user learns what is waited for
 _CHUNK = 1 << 16
 _TIMEVAL = struct.Struct("@ll")
 _CLOSED = "the lbfast daemon closed the connection"
@@ -60,6 +62,7 @@ class Client:
     def __init__(self, path: Path, *, patience_s: float = PATIENCE_S) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self._buffer = bytearray()
+        self._patience_s = patience_s
         self._is_busy = False
         try:
             # not settimeout: without blocking, a full backlog is an error instead of a wait
@@ -67,7 +70,7 @@ class Client:
                 socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(int(patience_s), 0)
             )
             self._socket.connect(str(path))
-            self._socket.settimeout(patience_s)
+            self._socket.settimeout(min(NOTICE_S, patience_s))
         except BlockingIOError:
             self._socket.close()
             raise ControlError(_SILENT) from None
@@ -213,7 +216,7 @@ class Client:
         """Returns the next so many bytes from the socket."""
         while len(self._buffer) < length:
             try:
-                received = self._socket.recv(_CHUNK)
+                received = self._received()
             except TimeoutError:
                 raise ControlError(_SILENT) from None
             except ConnectionError:
@@ -226,6 +229,19 @@ class Client:
         taken = bytes(self._buffer[:length])
         del self._buffer[:length]
         return taken
+
+
+    def _received(self) -> bytes:
+        """Returns what comes next; a user who has to wait is told why, once."""
+        try:
+            return self._socket.recv(_CHUNK)
+        except TimeoutError:
+            left_s = self._patience_s - NOTICE_S
+            if left_s <= 0 or self._socket.gettimeout() != NOTICE_S:
+                raise
+            print(f"lbfast: {_SILENT}, waiting {left_s:.0f} s more", file=sys.stderr)
+            self._socket.settimeout(left_s)
+            return self._socket.recv(_CHUNK)
 
 
 def _value(encoded: msgspec.Raw, kind: type[T]) -> T:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import io
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -290,3 +291,17 @@ def test_loop_is_not_blocked_by_a_long_answer(lab: ControlLab) -> None:
     stop.set()
     client.close()
     assert len(gaps) > 20
+
+
+def test_a_daemon_that_does_not_answer_is_named_while_the_user_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr("lbfast.control.client.NOTICE_S", 0.05)
+    with socket.socket(socket.AF_UNIX) as mute:
+        mute.bind(str(tmp_path / "control.sock"))
+        mute.listen()
+        client = Client(tmp_path / "control.sock", patience_s=0.2)
+        with pytest.raises(ControlError, match="does not answer"):
+            client.services()
+        client.close()
+    assert capsys.readouterr().err.count("does not answer, waiting") == 1
