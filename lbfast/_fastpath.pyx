@@ -61,6 +61,7 @@ cdef extern from "errno.h" nogil:
 
 include "_fast/map.pxi"
 include "_fast/arena.pxi"
+include "_fast/edits.pxi"
 include "_fast/sane.pxi"
 include "_fast/world.pxi"
 include "_fast/registry.pxi"

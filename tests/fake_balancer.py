@@ -23,6 +23,7 @@ from lbfast.model import (
     TunnelType,
     VirtualService,
 )
+from lbfast.model.marks import FwmarkRule
 
 SCHEDULERS = frozenset(
     (
@@ -47,6 +48,7 @@ class FakeBalancer:
         self.entries = list(connections)
         self.interfaces = set(interfaces)
         self.settings = {"conn_reuse_mode": "1"}
+        self.rules: list[FwmarkRule] = []
         self.zeroed: list[ServiceKey | None] = []
 
     # services
@@ -163,6 +165,22 @@ class FakeBalancer:
     def set_sysctl(self, name: str, value: str) -> None:
         self.sysctl(name)
         self.settings[name] = value
+
+    def marks(self) -> list[FwmarkRule]:
+        return list(self.rules)
+
+    def set_marks(self, rules: list[FwmarkRule]) -> None:
+        if len(set(rules)) != len(rules):
+            raise KernelError(errno.EEXIST)
+        self.rules = list(rules)
+
+    def add_mark(self, rule: FwmarkRule) -> None:
+        self.set_marks([*self.rules, rule])
+
+    def delete_mark(self, rule: FwmarkRule) -> None:
+        if rule not in self.rules:
+            raise KernelError(errno.ENOENT)
+        self.rules.remove(rule)
 
     def start_daemon(self, daemon: SyncDaemon) -> None:
         if daemon.interface not in self.interfaces:

@@ -8,7 +8,8 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset, strcmp, strcpy, memmove
 
 cdef enum:
-    LAYOUT_VERSION = 2
+    LAYOUT_VERSION = 3
+    HEADER_SIZE = 4096            # and behind it the rules that mark packets
     SCRATCH_SIZE = 8 << 20
     MAX_OUTS = 4096
     MAX_NEIGHS = 65536
@@ -19,7 +20,8 @@ cdef uint64_t ARENA_MAGIC = 0x6C62666173743031          # "lbfast01"
 cdef uint64_t arena_size(uint32_t conns, uint32_t dests, uint32_t svcs) noexcept nogil:
     """Bytes that a region of that many records takes."""
     return (
-        4096 + <uint64_t>conns * (sizeof(conn_t) + sizeof(conn6_t) + sizeof(conn_ext_t))
+        HEADER_SIZE + 2 * MAX_MARKS * sizeof(mark_t)
+        + <uint64_t>conns * (sizeof(conn_t) + sizeof(conn6_t) + sizeof(conn_ext_t))
         + <uint64_t>conns * sizeof(conn_full_t) + laddrs_for(svcs) * sizeof(laddr_t)
         + <uint64_t>dests * sizeof(dest_t) + <uint64_t>svcs * sizeof(svc_t)
         + MAX_WORKERS * (<uint64_t>dests + svcs + 1) * sizeof(counts_t)
@@ -28,9 +30,13 @@ cdef uint64_t arena_size(uint32_t conns, uint32_t dests, uint32_t svcs) noexcept
 
 cdef void arena_map(engine_t *e, void *region) noexcept nogil:
     """Point the engine's arrays into the region."""
-    cdef uint8_t *at = <uint8_t *>region + 4096
+    cdef uint8_t *at = <uint8_t *>region + HEADER_SIZE
+    LB_STATIC_ASSERT(sizeof(header_t) <= HEADER_SIZE)
+    LB_STATIC_ASSERT(sizeof(mark_t) == 80)       # a set takes whole pages: records stay aligned
     e.region = region
     e.header = <header_t *>region
+    e.mark_sets = <mark_t *>at
+    at += 2 * MAX_MARKS * sizeof(mark_t)
     e.conns = <conn_t *>at
     at += <uint64_t>e.max_conns * sizeof(conn_t)
     e.conns6 = <conn6_t *>at
@@ -85,6 +91,10 @@ cdef void settings_default(settings_t *s) noexcept nogil:
     s.udp_timeout_s = 300
     s.ftp_helper = 1
     s.toa = 1
+    s.sync_version = 1
+    s.sync_threshold = 3
+    s.sync_period = 50
+    s.sync_ports = 1
 
 
 # ---------------------------------------------------------------- what is derived
@@ -206,6 +216,7 @@ cdef void engine_attach(engine_t *e, uint32_t now, repair_t *found) noexcept nog
     for i in range(e.nworkers + 1):
         e.workers[i].now = now
         e.workers[i].wheel.slot = now // TICKS_PER_SLOT
+    attach_marks(e, found)
     attach_services(e, found)
     attach_laddrs(e, found)
     attach_dests(e, found)
@@ -346,49 +357,3 @@ cdef void attach_control(engine_t *e, uint32_t i, uint32_t high) noexcept nogil:
         e.conns[control].n_control += 1
     else:
         e.conns[i].control = NO_INDEX
-
-
-# ---------------------------------------------------------------- edits between batches
-
-cdef extern from *:
-    """
-    #include <sched.h>
-    /* A worker announces itself and then looks whether control wants the tables; control does the
-       opposite: sequential consistency makes one of them see the other. */
-    static inline void lb_batch_begin(int *busy, int *paused)
-    {
-        for (;;) {
-            __atomic_store_n(busy, 1, __ATOMIC_SEQ_CST);
-            if (__builtin_expect(!__atomic_load_n(paused, __ATOMIC_SEQ_CST), 1))
-                return;
-            __atomic_store_n(busy, 0, __ATOMIC_SEQ_CST);
-            while (__atomic_load_n(paused, __ATOMIC_ACQUIRE))
-                sched_yield();
-        }
-    }
-    static inline void lb_batch_end(int *busy) { __atomic_store_n(busy, 0, __ATOMIC_RELEASE); }
-    static inline void lb_pause(int *paused) { __atomic_store_n(paused, 1, __ATOMIC_SEQ_CST); }
-    static inline void lb_wait_idle(int *busy)
-    {
-        while (__atomic_load_n(busy, __ATOMIC_SEQ_CST))
-            sched_yield();
-    }
-    static inline void lb_resume(int *paused) { __atomic_store_n(paused, 0, __ATOMIC_RELEASE); }
-    """
-    void lb_batch_begin(int *busy, int *paused) noexcept nogil
-    void lb_batch_end(int *busy) noexcept nogil
-    void lb_pause(int *paused) noexcept nogil
-    void lb_wait_idle(int *busy) noexcept nogil
-    void lb_resume(int *paused) noexcept nogil
-
-
-cdef void edit_begin(engine_t *e) noexcept nogil:
-    """Wait until no worker is inside a batch and keep them out."""
-    cdef uint32_t i
-    lb_pause(&e.paused)
-    for i in range(e.nworkers):
-        lb_wait_idle(&e.busy[i])
-
-
-cdef void edit_end(engine_t *e) noexcept nogil:
-    lb_resume(&e.paused)

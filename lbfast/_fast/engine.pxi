@@ -459,19 +459,25 @@ cdef class Engine:
         """Set the rules that mark packets, in order; the last match decides.
 
         A rule: (mark, af, protocol, ifindex, src, src_len, dst, dst_len, (low, high) source
-        port, (low, high) destination port); 0 or b"" stand for any.
+        port, (low, high) destination port, name of the interface); 0 or b"" stand for any, and
+        the name may be left out: it is kept for whoever attaches.
         """
-        cdef mark_t[64] new
+        cdef mark_t *new = self.e.mark_sets
         cdef uint32_t n = 0
-        if len(rules) > 64:
-            raise OSError(_errno.ENOSPC, "more than 64 mark rules")
+        if len(rules) > MAX_MARKS:
+            raise OSError(_errno.ENOSPC, f"more than {MAX_MARKS} rules that mark packets")
+        if self.e.marks == new:
+            new += MAX_MARKS
         for rule in rules:
             new[n] = mark_of(rule)
             n += 1
         edit_begin(&self.e)
-        memcpy(self.e.marks, new, n * sizeof(mark_t))
-        self.e.nmarks = n
+        marks_use(&self.e, new, n)
         edit_end(&self.e)
+
+    def marks(self):
+        """Return the rules as marks_replace takes them, all fields."""
+        return [mark_tuple(&self.e.marks[i]) for i in range(self.e.nmarks)]
 
     def setting(self, str name):
         """Return the value of a sysctl net.ipv4.vs.NAME, or of tcp_timeout_s and its like."""

@@ -126,6 +126,8 @@ SETTINGS = (
     "schedule_icmp", "ignore_tunneled", "backup_only", "run_estimation", "lblc_expiration",
     "lblcr_expiration", "tcp_timeout_s", "tcpfin_timeout_s", "udp_timeout_s", "ftp_helper",
     "toa",
+    "sync_version", "sync_threshold", "sync_period", "sync_refresh_period", "sync_retries",
+    "sync_qlen_max", "sync_sock_size", "sync_ports", "sync_persist_mode",
 )
 
 

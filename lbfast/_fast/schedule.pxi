@@ -29,14 +29,14 @@ cdef verdict_t schedule_stage(worker_t *w, pkt_t *p, uint32_t *made) noexcept no
     if s.flags & SVC_PERSISTENT:
         v = schedule_persistent(w, p, made)
         engine_unlock(e)
-        return v if v != HOST else leave(w, p)
+        return v if v != HOST else leave(w, p, made)
     if s.fwmark == 0 and p.dport != s.port:
         engine_unlock(e)
-        return leave(w, p)
+        return leave(w, p, made)
     dest = sched_pick(e, p, w)
     if dest == NO_DEST:
         engine_unlock(e)
-        return leave(w, p)
+        return leave(w, p, made)
     v = conn_for(w, p, <uint32_t>dest, made)
     engine_unlock(e)
     return v
@@ -90,14 +90,41 @@ cdef verdict_t conn_for(worker_t *w, pkt_t *p, uint32_t dest, uint32_t *made) no
     return NEXT
 
 
+cdef verdict_t bypass_for(worker_t *w, pkt_t *p, uint32_t *made) noexcept nogil:
+    """Make a connection of this packet that goes on to where the client sent it (spec 2.5); it
+    has no destination and counts as nobody's."""
+    cdef engine_t *e = <engine_t *>w.engine
+    cdef tuple_t t
+    cdef uint32_t flags = BYPASS | CONN_FWMARK
+    memset(&t, 0, sizeof(t))
+    t.caddr = p.saddr
+    t.vaddr = p.daddr
+    t.cport = p.sport
+    t.vport = p.dport
+    t.protocol = p.protocol
+    t.is_v6 = t.d6 = p.is_v6
+    if e.svcs[p.svc].flags & SVC_ONEPACKET and p.protocol == IPPROTO_UDP_:
+        flags |= CONN_ONE_PACKET
+    engine_lock(e)
+    made[0] = conn_new(w, &t, flags, NO_INDEX)
+    engine_unlock(e)
+    if made[0] == NO_INDEX:
+        return drop(w, R_NO_MEMORY)
+    p.new_conn = 1
+    return NEXT
+
+
 cdef inline verdict_t host_or_leave(worker_t *w, pkt_t *p) noexcept nogil:
     """Not to be scheduled: the host's (an ICMP error: its caller gives the error back)."""
     return HOST if p.from_icmp else to_host(w, p)
 
 
-cdef verdict_t leave(worker_t *w, pkt_t *p) noexcept nogil:
+cdef verdict_t leave(worker_t *w, pkt_t *p, uint32_t *made) noexcept nogil:
     """The service took the packet and has nowhere to send it (spec 2.5)."""
     cdef engine_t *e = <engine_t *>w.engine
+    if e.settings.cache_bypass and e.svcs[p.svc].fwmark and not p.from_icmp:
+        if addr_elsewhere(&e.world, &p.daddr, p.is_v6):
+            return bypass_for(w, p, made)
     if e.svcs[p.svc].port == LB_SWAP16(FTP_PORT) and p.dport != LB_SWAP16(FTP_PORT):
         return host_or_leave(w, p)
     if p.from_icmp:

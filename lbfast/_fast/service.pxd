@@ -20,6 +20,7 @@ cdef enum:                       # kinds of keys, `b` of map_t; the lowest bit i
     KIND_LADDR = 0xB0            # a local address; value: number of services that have it
     KIND_ANY = KIND_MASQ_ANY - KIND_MASQ
     KIND_LINGER = 0x70           # a service that has, or had, destinations with connections
+    KIND_LINGER_MARK = 0xF0      # the same of a fwmark service
 
 cdef enum:
     IPPROTO_TCP_ = 6
@@ -74,6 +75,13 @@ cdef inline bint is_lingering(
         or map_get(&e.steer, addr, proto_port(protocol, 0), KIND_LINGER | <uint32_t>is_v6)
         != NO_INDEX
     )
+
+
+cdef inline bint mark_lingers(const engine_t *e, uint32_t mark, uint32_t is_v6) noexcept nogil:
+    """Whether a service of that mark has, or had, destinations that may have connections."""
+    cdef addr_t none
+    none.w[0] = none.w[1] = none.w[2] = none.w[3] = 0
+    return map_get(&e.steer, &none, mark, KIND_LINGER_MARK | is_v6) != NO_INDEX
 
 
 cdef inline bint is_vip(const engine_t *e, const addr_t *addr, bint is_v6) noexcept nogil:

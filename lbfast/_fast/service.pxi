@@ -80,7 +80,11 @@ cdef void dest_steer(engine_t *e, dest_t *d, int change) noexcept nogil:
     """Enter a destination into what is taken from the host, or take it out: its service's
     address and, for NAT, its own, as long as it may have connections."""
     cdef uint32_t v6 = d.vaf == AF_INET6
-    if d.vfwmark == 0:
+    cdef addr_t none
+    memset(&none, 0, sizeof(none))
+    if d.vfwmark:
+        steer_count(e, &none, d.vfwmark, KIND_LINGER_MARK | v6, change)
+    else:
         steer_count(e, &d.vaddr, 0, KIND_VIP | v6, change)
         steer_count(e, &d.vaddr, proto_port(d.vprotocol, d.vport), KIND_LINGER | v6, change)
     if d.method == MASQ:

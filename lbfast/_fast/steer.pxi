@@ -17,7 +17,10 @@ cdef inline verdict_t steer(worker_t *w, pkt_t *p) noexcept nogil:
         if p.svc != NO_INDEX:
             p.role = ROLE_REQUEST
             return NEXT
-        if e.ntrash and is_lingering(e, p.is_v6, p.protocol, &p.daddr, p.dport):
+        if e.ntrash and (
+            is_lingering(e, p.is_v6, p.protocol, &p.daddr, p.dport)
+            or p.fwmark and mark_lingers(e, p.fwmark, p.is_v6)
+        ):
             p.role = ROLE_REQUEST
             return NEXT
         if e.has_full[p.is_v6] and is_local_reply(
@@ -41,6 +44,8 @@ cdef verdict_t steer_fragment(worker_t *w, pkt_t *p) noexcept nogil:
         return NEXT
     if e.has_full[p.is_v6] and is_local_fragment(e, &p.saddr, &p.daddr, p.is_v6):
         return NEXT
+    if e.nmarks and mark_takes_fragment(e, p):
+        return NEXT
     if p.protocol == IPPROTO_ICMP_ or (
         e.has_masq[p.is_v6] and is_masq_addr(e, &p.saddr, p.is_v6)
     ):
@@ -52,6 +57,8 @@ cdef verdict_t steer_icmp(worker_t *w, pkt_t *p) noexcept nogil:
     cdef engine_t *e = <engine_t *>w.engine
     p.role = ROLE_ICMP
     if is_vip(e, &p.daddr, p.is_v6) or is_laddr(e, &p.daddr, p.is_v6):
+        return NEXT
+    if e.nmarks and mark_takes_icmp(e, p):
         return NEXT
     if addr_is_local(&e.world, &p.daddr, p.is_v6):
         return overhear_icmp(w, p)

@@ -34,6 +34,7 @@ cdef enum:
     NS_PER_TICK = 10000000
     MAX_WORKERS = 16
     MAX_LINKS = 64
+    MAX_MARKS = 128
     HEADROOM = 96              # bytes in front of a frame that are ours (encapsulation in place)
     MAX_FRAME = 65600          # Ethernet header and a 64 KiB packet
 
@@ -533,20 +534,31 @@ ctypedef struct settings_t:    # (c) sysctls net.ipv4.vs.*, host order
     int32_t udp_timeout_s
     int32_t ftp_helper         # FTP control connections of NAT services are followed
     int32_t toa                # FULLNAT names the client: 0 no, 1 in early ACKs, 2 in the SYN too
+    int32_t sync_version
+    int32_t sync_threshold     # the first of its two numbers
+    int32_t sync_period        # and the second
+    int32_t sync_refresh_period
+    int32_t sync_retries
+    int32_t sync_qlen_max
+    int32_t sync_sock_size
+    int32_t sync_ports
+    int32_t sync_persist_mode
 
 ctypedef struct mark_t:        # a rule that gives packets their fwmark; a later match overrides
     uint32_t mark
-    uint32_t is_v6
-    uint32_t protocol          # 0 = any of TCP, UDP, SCTP
     uint32_t ifindex           # 0 = any
-    uint32_t src_len
-    uint32_t dst_len
     addr_t src
     addr_t dst
     uint16_t sport_low         # host order; 0 to 65535 = any
     uint16_t sport_high
     uint16_t dport_low
     uint16_t dport_high
+    uint8_t is_v6
+    uint8_t protocol           # 0 = any of TCP, UDP, SCTP
+    uint8_t src_len
+    uint8_t dst_len
+    char interface[16]         # whose ifindex it is; "" = any
+    uint32_t pad[3]
 
 ctypedef struct header_t:      # the arena's first page
     uint64_t magic
@@ -561,6 +573,8 @@ ctypedef struct header_t:      # the arena's first page
     uint64_t seed
     uint64_t order             # (c) last number given out
     char boot_id[40]           # of the kernel whose clock the timers follow
+    uint32_t marks             # (c) which set of mark rules holds, times 2^16, and how many
+    uint32_t pad
     settings_t settings        # (c)
     est_t total
 
@@ -612,7 +626,8 @@ ctypedef struct engine_t:
     sched_t *scheds            # by service index
     world_t world
     settings_t settings
-    mark_t marks[64]           # (c)
+    mark_t *mark_sets          # records: two sets of MAX_MARKS, one of which holds
+    mark_t *marks              # (c) the set that holds
     uint32_t nmarks
     worker_t *workers          # nworkers, and one more whose timer lists hold the templates
     int lock                   # spin lock of the set-up path; taken only with several workers

@@ -2,7 +2,7 @@
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcmp
 
-from lbfast._fast.addr cimport addr_prefix
+from lbfast._fast.addr cimport addr_multicast, addr_prefix
 from lbfast._fast.map cimport map_get
 from lbfast._fast.types cimport (
     NO_INDEX, RTN_LOCAL, RTN_THROW, RTN_UNICAST, addr_t, nexthop_t, route_t, rule_t, world_t,
@@ -100,3 +100,9 @@ cdef inline const route_t *route_match(
 cdef inline bint addr_is_local(const world_t *wd, const addr_t *addr, bint is_v6) noexcept nogil:
     cdef const route_t *r = table_match(wd, TABLE_LOCAL, addr, is_v6)
     return r != NULL and r.type == RTN_LOCAL
+
+
+cdef inline bint addr_elsewhere(const world_t *wd, const addr_t *addr, bint is_v6) noexcept nogil:
+    """Whether it is one host's address and not this host's."""
+    cdef const route_t *r = table_match(wd, TABLE_LOCAL, addr, is_v6)
+    return not addr_multicast(addr, is_v6) and (r == NULL or r.type == RTN_UNICAST)

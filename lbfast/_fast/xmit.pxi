@@ -54,7 +54,10 @@ cdef verdict_t deliver_local(
     """The real server is this host: the packet goes into the host's stack (spec 3.5)."""
     cdef engine_t *e = <engine_t *>w.engine
     cdef verdict_t v
-    if e.conns[i].flags & CONN_METHOD == MASQ:
+    if e.conns[i].flags & CONN_METHOD != MASQ:
+        if not addr_is_local(&e.world, &p.daddr, p.is_v6):
+            return drop(w, R_NO_ROUTE)       # the host would not take it for its own (spec 3.1)
+    else:
         if addr_loopback(daddr, p.is_v6):
             return drop(w, R_MARTIAN)
         if not p.is_icmp_error:

@@ -27,6 +27,8 @@ class Word:
 WORDS: Mapping[str, Word] = {
     "run": Word("lbfast.daemon", "run the director in the foreground"),
     "ipvsadm": Word("lbfast.cli.tool", "take ipvsadm's words"),
+    "mark": Word("lbfast.cli.mark", "give packets a fwmark"),
+    "sysctl": Word("lbfast.cli.sysctl", "show or set net.ipv4.vs.*"),
     "replay": Word("lbfast.replay", "run a recorded scenario from standard input"),
     "realserver": Word("lbfast.realserver", "set up this host as a real server"),
     "demo": Word("lbfast.demo", "build a network and balance in it"),

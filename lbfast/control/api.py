@@ -16,6 +16,7 @@ from lbfast.model import (
     Timeouts,
     VirtualService,
 )
+from lbfast.model.marks import FwmarkRule
 
 
 class Balancer(Protocol):
@@ -81,6 +82,18 @@ class Balancer(Protocol):
 
     def set_sysctl(self, name: str, value: str) -> None:
         """Sets `net.ipv4.vs.NAME`; ENOENT, EINVAL."""
+
+    def marks(self) -> list[FwmarkRule]:
+        """Returns the rules that give packets a fwmark, in order."""
+
+    def set_marks(self, rules: list[FwmarkRule]) -> None:
+        """Replaces all of them; EEXIST when one is there twice, ENOSPC, EINVAL."""
+
+    def add_mark(self, rule: FwmarkRule) -> None:
+        """Adds a rule behind the others; EEXIST, ENOSPC, EINVAL."""
+
+    def delete_mark(self, rule: FwmarkRule) -> None:
+        """Deletes a rule; ENOENT."""
 
     def start_daemon(self, daemon: SyncDaemon) -> None:
         """Starts a synchronisation daemon; EEXIST, ENODEV, EINVAL."""

@@ -26,6 +26,7 @@ from lbfast.model import (
     Timeouts,
     VirtualService,
 )
+from lbfast.model.marks import FwmarkRule
 
 T = TypeVar("T")
 PATIENCE_S = 60.0  # with a daemon that does not answer
@@ -144,6 +145,18 @@ class Client:
 
     def set_sysctl(self, name: str, value: str) -> None:
         self._do(m.SetSysctl(name, value))
+
+    def marks(self) -> list[FwmarkRule]:
+        return self._ask(m.Marks(), list[FwmarkRule])
+
+    def set_marks(self, rules: list[FwmarkRule]) -> None:
+        self._do(m.SetMarks(rules))
+
+    def add_mark(self, rule: FwmarkRule) -> None:
+        self._do(m.AddMark(rule))
+
+    def delete_mark(self, rule: FwmarkRule) -> None:
+        self._do(m.DeleteMark(rule))
 
     def start_daemon(self, daemon: SyncDaemon) -> None:
         self._do(m.StartDaemon(daemon))

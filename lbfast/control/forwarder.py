@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lbfast.control import arena, interfaces, steering
+from lbfast.control import arena, interfaces, marking, steering
 from lbfast.control.engine_world import EngineWorld
 from lbfast.control.giveback import WAYS, GiveBack
 from lbfast.control.hostports import host_ports
@@ -146,7 +146,8 @@ class Forwarder:
         return steering.plan(
             [s.service for s in states],
             servers,
-            lingering=self._tables.lingering(),
+            [marking.steering_rule(row) for row in self._engine.marks()],
+            self._tables.lingering(),
             local=steering.LocalAddresses(
                 frozenset(self._engine.local_addresses()), self._host_ports
             ),
@@ -224,6 +225,7 @@ class Forwarder:
             raise ControlError("a worker thread ended")
         if self._rules.restore():
             logger.warning("the steering table was gone (a flushed ruleset?); made it again")
+        self._tables.find_interfaces()
         present = interfaces.choose(self._links(), self._plan.interfaces)
         if present == self._interfaces:
             return

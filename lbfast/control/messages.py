@@ -22,6 +22,7 @@ from lbfast.model import (
     Timeouts,
     VirtualService,
 )
+from lbfast.model.marks import FwmarkRule
 
 HEADER = struct.Struct("!I")
 MAX_REQUEST = 1 << 16
@@ -110,6 +111,22 @@ class SetSysctl(msgspec.Struct, tag=True, frozen=True):
     value: str
 
 
+class Marks(msgspec.Struct, tag=True, frozen=True):
+    pass
+
+
+class SetMarks(msgspec.Struct, tag=True, frozen=True):
+    rules: list[FwmarkRule]
+
+
+class AddMark(msgspec.Struct, tag=True, frozen=True):
+    rule: FwmarkRule
+
+
+class DeleteMark(msgspec.Struct, tag=True, frozen=True):
+    rule: FwmarkRule
+
+
 class StartDaemon(msgspec.Struct, tag=True, frozen=True):
     daemon: SyncDaemon
 
@@ -142,6 +159,10 @@ Request: TypeAlias = (
     | TableSize
     | Sysctl
     | SetSysctl
+    | Marks
+    | SetMarks
+    | AddMark
+    | DeleteMark
     | StartDaemon
     | StopDaemon
     | Daemons

@@ -260,12 +260,14 @@ def _chains(v: str, f: FamilyPlan) -> dict[str, list[str]]:
     return {
         f"fragment_v{v}": [
             f"{ip} daddr @vips{v} counter name taken_fragment drop",
+            *_marked_fragments(v, f),
             f"{ip} saddr @source_addrs{v} {passing}_fragment drop",
             *([f"{to_local} {ip} saddr @full_addrs{v} {count}_fragment drop"] if local else []),
             *([f"meta l4proto icmp {passing}_fragment drop"] if f.active else []),
         ],
         f"icmp_v{v}": [
             f"{ip} daddr @vips{v} counter name taken_icmp drop",
+            *_marked_icmp(ip, f),
             *([f"{to_local} {count}_icmp drop"] if local else []),
             *([f"{passing}_icmp drop"] if f.source_addrs else []),
         ],
@@ -292,6 +294,22 @@ def _local_replies(v: str, f: FamilyPlan, head: str) -> list[str]:
     return [f"{head} . th sport @full{v} {ports}", f"{head} @any_full{v} {ports}"]
 
 
+def _marked_fragments(v: str, f: FamilyPlan) -> list[str]:
+    """Writes what takes the fragments that may be of a fwmark service; their ports are unknown,
+    and for sure the protocol only of IPv4."""
+    return [
+        f"{_protocol(rule) if v == '4' else ''} {_where(v, rule)} counter name taken_fragment drop"
+        for rule in f.serving()
+    ]
+
+
+def _marked_icmp(ip: str, f: FamilyPlan) -> list[str]:
+    """Writes what takes the ICMP errors to the addresses that fwmark services may have."""
+    prefixes = {(rule.dst, rule.dst_len) for rule in f.serving()}
+    targets = (_prefix(f"{ip} daddr", addr, length) for addr, length in sorted(prefixes))
+    return [f"{target} counter name taken_icmp drop" for target in targets]
+
+
 def _marks(v: str, f: FamilyPlan) -> list[str]:
     """Writes the mark rules last to first: the last to apply decides, and here the first match."""
     rules = reversed(f.marks) if f.active else ()
@@ -303,17 +321,24 @@ def _marks(v: str, f: FamilyPlan) -> list[str]:
 
 
 def _mark_match(v: str, rule: MarkRule) -> str:
-    ip = "ip" if v == "4" else "ip6"
-    parts = [f"meta l4proto {rule.protocol or '{ 6, 17, 132 }'}"]
-    if rule.ifindex:
-        parts.append(f"meta iif {rule.ifindex}")
-    if rule.src_len:
-        parts.append(f"{ip} saddr {_addr(rule.src)}/{rule.src_len}")
-    if rule.dst_len:
-        parts.append(f"{ip} daddr {_addr(rule.dst)}/{rule.dst_len}")
     # Ports are always read: a packet without them has no mark.
-    parts += [f"th {end} {_range(ports)}" for end, ports in _ends(rule)]
-    return " ".join(parts)
+    ports = " ".join(f"th {end} {_range(ports)}" for end, ports in _ends(rule))
+    return f"{_protocol(rule)} {_where(v, rule)} {ports}"
+
+
+def _protocol(rule: MarkRule) -> str:
+    return f"meta l4proto {rule.protocol or '{ 6, 17, 132 }'}"
+
+
+def _where(v: str, rule: MarkRule) -> str:
+    ip = "ip" if v == "4" else "ip6"
+    interface = f"meta iif {rule.ifindex}" if rule.ifindex else ""
+    source = _prefix(f"{ip} saddr", rule.src, rule.src_len)
+    return f"{interface} {source} {_prefix(f'{ip} daddr', rule.dst, rule.dst_len)}"
+
+
+def _prefix(side: str, addr: bytes, length: int) -> str:
+    return f"{side} {_addr(addr)}/{length}" if length else ""
 
 
 def _ends(rule: MarkRule) -> tuple[tuple[str, tuple[int, int]], ...]:

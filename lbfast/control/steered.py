@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from lbfast.control.tables import Engine, Tables
 from lbfast.model import RealServer, ServerKey, ServiceKey, VirtualService
+from lbfast.model.marks import FwmarkRule
 
 
 class SteeredTables(Tables):
@@ -46,3 +47,13 @@ class SteeredTables(Tables):
     def del_laddr(self, key: ServiceKey, addr: bytes) -> None:
         super().del_laddr(key, addr)
         self._steer()
+
+    def set_marks(self, rules: list[FwmarkRule]) -> None:
+        super().set_marks(rules)
+        self._steer()
+
+    def find_interfaces(self) -> bool:
+        moved = super().find_interfaces()
+        if moved:
+            self._steer()
+        return moved

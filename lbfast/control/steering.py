@@ -78,7 +78,11 @@ class FamilyPlan:
     full_addrs: frozenset[bytes] = frozenset()  # fragments from these to local addresses
     host_ports: tuple[int, int] = HOST_PORTS  # of local addresses, never taken
     marks: tuple[MarkRule, ...] = ()
-    fwmarks: frozenset[int] = frozenset()  # those that are services
+    fwmarks: frozenset[int] = frozenset()  # those that are services, or were
+
+    def serving(self) -> list[MarkRule]:
+        """Returns the rules whose mark has a service."""
+        return [rule for rule in self.marks if rule.mark in self.fwmarks]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +178,9 @@ def _family(
         any_source=frozenset((protocol, addr) for protocol, addr, port in sources if not port),
         source_addrs=frozenset(s.key.addr for _, s in masq),
         marks=tuple(m for m in marks if m.af == af),
-        fwmarks=frozenset(k.fwmark for k in own if k.fwmark),
+        fwmarks=frozenset(
+            k.fwmark for k in (*own, *(k for k, _ in gone)) if k.fwmark and k.af == af
+        ),
     )
 
 
@@ -236,6 +242,8 @@ def _local_takes(f: FamilyPlan, facts: Facts) -> bool:
 def _fragment_taken(f: FamilyPlan, facts: Facts) -> bool:
     if facts.daddr in f.vips or (facts.daddr in f.laddrs and facts.saddr in f.full_addrs):
         return True
+    if any(_may_be_of(rule, facts) for rule in f.serving()):
+        return True
     from_server = facts.saddr in f.source_addrs or facts.protocol == _ICMP
     return from_server and not facts.daddr_local
 
@@ -243,7 +251,21 @@ def _fragment_taken(f: FamilyPlan, facts: Facts) -> bool:
 def _icmp_taken(f: FamilyPlan, facts: Facts) -> bool:
     if facts.icmp_type not in _ICMP_ERRORS[facts.af]:
         return False
-    return facts.daddr in f.vips | f.laddrs or (bool(f.source_addrs) and not facts.daddr_local)
+    if facts.daddr in f.vips | f.laddrs or (f.source_addrs and not facts.daddr_local):
+        return True
+    return any(prefix_matches(facts.daddr, rule.dst, rule.dst_len) for rule in f.serving())
+
+
+def _may_be_of(rule: MarkRule, facts: Facts) -> bool:
+    """Tells whether a fragment may belong to what the rule marks: its ports are not known, nor
+    for sure the protocol of an IPv6 fragment."""
+    right = (rule.protocol,) if rule.protocol else _BALANCED
+    return (
+        (facts.af == AF_INET6 or facts.protocol in right)
+        and rule.ifindex in (0, facts.ifindex)
+        and prefix_matches(facts.saddr, rule.src, rule.src_len)
+        and prefix_matches(facts.daddr, rule.dst, rule.dst_len)
+    )
 
 
 def _mark_of(f: FamilyPlan, facts: Facts) -> int:

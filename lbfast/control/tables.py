@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterator
 
 from lbfast._fastpath import REASONS, RX_USECS, Engine, Rings
-from lbfast.control import arena, states
-from lbfast.control.settings import SETTINGS
+from lbfast.control import arena, marking, states
+from lbfast.control.settings import FIXED, PARTS, SETTINGS
 from lbfast.errors import ControlError, KernelError
 from lbfast.model import (
     Connection,
@@ -27,6 +27,7 @@ from lbfast.model import (
     TunnelType,
     VirtualService,
 )
+from lbfast.model.marks import FwmarkRule
 
 __all__ = ["REASONS", "RX_USECS", "Engine", "Rings", "Tables", "open_engine"]
 
@@ -178,14 +179,42 @@ class Tables:
         return self.engine.table_size
 
     def sysctl(self, name: str) -> str:
+        if name in FIXED:
+            return FIXED[name]()
         if name not in SETTINGS:
             raise KernelError(errno.ENOENT)
-        return str(self.engine.setting(name))
+        return "\t".join(str(self.engine.setting(part)) for part in PARTS.get(name, (name,)))
 
     def set_sysctl(self, name: str, value: str) -> None:
+        if name in FIXED:
+            raise KernelError(errno.EPERM)
         if name not in SETTINGS:
             raise KernelError(errno.ENOENT)
-        self.engine.set_setting(name, SETTINGS[name].parse(value))
+        numbers = SETTINGS[name].parse(value)
+        for part, number in zip(PARTS.get(name, (name,)), numbers, strict=True):
+            self.engine.set_setting(part, number)
+
+    def marks(self) -> list[FwmarkRule]:
+        return [marking.model_rule(row) for row in self.engine.marks()]
+
+    def set_marks(self, rules: list[FwmarkRule]) -> None:
+        marking.check(rules)
+        self.engine.marks_replace([marking.engine_row(rule) for rule in rules])
+
+    def add_mark(self, rule: FwmarkRule) -> None:
+        self.set_marks([*self.marks(), rule])
+
+    def delete_mark(self, rule: FwmarkRule) -> None:
+        self.set_marks(marking.without_rule(self.marks(), rule))
+
+    def find_interfaces(self) -> bool:
+        """Looks up again where the interfaces are that mark rules name; True if one moved."""
+        rows = self.engine.marks()
+        found = [marking.engine_row(marking.model_rule(row)) for row in rows]
+        if found == rows:
+            return False
+        self.engine.marks_replace(found)
+        return True
 
     def start_daemon(self, daemon: SyncDaemon) -> None:
         raise ControlError(NO_SYNC)
@@ -215,6 +244,7 @@ def open_engine(
     if engine is None:
         os.ftruncate(fd, 0)
         engine = _map(fd, sizes, workers, boot_id, now_ns)
+        engine.set_setting("sync_qlen_max", os.sysconf("SC_AVPHYS_PAGES") // 32)
     return engine
 
 

@@ -10,9 +10,11 @@ import errno
 from lbfast.control import messages as m
 from lbfast.errors import KernelError
 from lbfast.model import AF_INET, AF_INET6, RealServer, ServerKey, ServiceKey, VirtualService
+from lbfast.model.marks import MAX_MARK_RULES, FwmarkRule
 
 _ADDRESS_LENGTHS = {AF_INET: 4, AF_INET6: 16}
 _NAME_LENGTH = 15
+_MARKED = (0, 6, 17, 132)  # protocols that a mark rule can name
 _U16, _U32, _INT_MAX = 0xFFFF, 0xFFFFFFFF, 0x7FFFFFFF
 
 
@@ -36,6 +38,12 @@ def check(request: m.Request) -> None:
             _check_service_key(key)
         case m.SetTimeouts(times):
             _require(all(0 <= t <= _INT_MAX for t in (times.tcp, times.tcpfin, times.udp)))
+        case m.SetMarks(rules):
+            _require(len(rules) <= MAX_MARK_RULES, errno.ENOSPC)
+            for rule in rules:
+                _check_mark(rule)
+        case m.AddMark(rule) | m.DeleteMark(rule):
+            _check_mark(rule)
         case m.StartDaemon(daemon):
             _require(0 < len(daemon.interface) <= _NAME_LENGTH, errno.ENODEV)
             _require(len(daemon.group) in (0, 4, 16) and 0 <= daemon.sync_id <= 255)
@@ -77,3 +85,16 @@ def _check_server(server: RealServer) -> None:
     _require(server.weight >= 0, errno.ERANGE)
     _require(0 <= server.u_threshold <= _U32 and 0 <= server.l_threshold <= _U32)
     _require(0 <= server.tun_port <= _U16 and 0 <= server.tun_flags <= _U16)
+
+
+def _check_mark(rule: FwmarkRule) -> None:
+    _require(rule.af in _ADDRESS_LENGTHS, errno.EAFNOSUPPORT)
+    _require(0 <= rule.mark <= _U32 and rule.protocol in _MARKED)
+    _require(len(rule.interface.encode()) <= _NAME_LENGTH and "\0" not in rule.interface)
+    for addr, length in ((rule.src, rule.src_len), (rule.dst, rule.dst_len)):
+        _require(len(addr) == (_ADDRESS_LENGTHS[rule.af] if length else 0))
+        _require(0 <= length <= 8 * len(addr))
+        host_bits = (1 << 8 * len(addr) - length) - 1
+        _require(not int.from_bytes(addr, "big") & host_bits)
+    for low, high in (rule.sport, rule.dport):
+        _require(0 <= low <= high <= _U16)
