@@ -13,6 +13,7 @@ import uvloop
 
 from lbfast.control.forwarder import Forwarder, Plan
 from lbfast.control.rundir import check_name, claim, director_name
+from lbfast.control.settings import TOA
 from lbfast.control.tables import RX_USECS
 from lbfast.errors import ControlError, LbfastError
 
@@ -69,6 +70,11 @@ def _parser() -> argparse.ArgumentParser:
         help="while many frames come, take them from the rings at most so many microseconds "
         "late; 0: each at once (default and most: %(default)s)",
     )  # fmt: skip
+    parser.add_argument(
+        "--toa", choices=TOA, default=None,
+        help="how FULLNAT tells real servers the client's address by a TCP option: not at all, "
+        "with the first ACKs, or with the SYN too (default: as it was set, ack at first)",
+    )  # fmt: skip
     parser.add_argument("-D", "--log-detail", action="store_true", help="log more")
     return parser
 
@@ -118,6 +124,7 @@ def main(argv: list[str]) -> int:
             servers=args.servers,
             services=args.services,
             rx_usecs=args.rx_usecs,
+            toa=args.toa,
         )
         uvloop.run(_serve(plan))
     except LbfastError as e:

@@ -22,6 +22,7 @@ from lbfast.control.localserver import LocalServers, map_keys
 from lbfast.control.netlink import Follower
 from lbfast.control.nft import Rules
 from lbfast.control.server import ControlServer
+from lbfast.control.settings import TOA
 from lbfast.control.steered import SteeredTables
 from lbfast.control.tables import RX_USECS, Engine, Rings, open_engine
 from lbfast.errors import ControlError
@@ -44,6 +45,7 @@ class Plan:
     servers: int = 1 << 14
     services: int = 1 << 12
     rx_usecs: int = RX_USECS
+    toa: str | None = None  # one of TOA; None keeps what was set
 
 
 class Forwarder:
@@ -66,6 +68,8 @@ class Forwarder:
         self._engine = self._open_engine()
         self._host_ports = host_ports()
         self._engine.reserve_ports(*self._host_ports)
+        if plan.toa is not None:
+            self._engine.set_setting("toa", TOA.index(plan.toa))
         self._tables = SteeredTables(self._engine, self._steer)
         self._undo: list[Callable[[], object]] = []
         try:

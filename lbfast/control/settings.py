@@ -67,6 +67,7 @@ def cpu_list(cpus: Iterable[int]) -> str:
 
 
 _BOOL = Setting(0, 1)
+TOA = ("off", "ack", "syn")  # the values of the setting `toa`, in their order
 _DEFENCE = Setting(0, 3)
 _COUNT = Setting(0)
 
@@ -101,7 +102,7 @@ SETTINGS = {
     "sync_ports": PowerOfTwo(),
     "sync_persist_mode": _BOOL,
     "ftp_helper": _BOOL,  # not the kernel's: there it is the module ip_vs_ftp
-    "toa": Setting(0, 2),  # not the kernel's: FULLNAT tells servers the client's address
+    "toa": Setting(0, len(TOA) - 1),  # not the kernel's: FULLNAT names the client
 }
 
 # What the data path calls the numbers of a setting that has several.
