@@ -204,7 +204,7 @@ cdef void engine_free(engine_t *e) noexcept nogil:
 
 ctypedef struct repair_t:         # what attaching found
     uint32_t services
-    uint32_t dests
+    uint32_t dests                # those that were deleted and still have connections apart
     uint32_t conns
     uint32_t broken               # records that made no sense and were given up
 
@@ -242,9 +242,10 @@ cdef void attach_dests(engine_t *e, repair_t *found) noexcept nogil:
         d.activeconns = d.inactconns = d.persistconns = d.refs = 0
         d.flags |= DEST_STEERED
         dest_steer(e, d, 1)
-        if not d.flags & DEST_AVAILABLE:
+        if d.flags & DEST_AVAILABLE:
+            found.dests += 1
+        else:
             e.ntrash += 1
-        found.dests += 1
 
 
 cdef void attach_services(engine_t *e, repair_t *found) noexcept nogil:

@@ -243,7 +243,6 @@ class Client:
         del self._buffer[:length]
         return taken
 
-
     def _received(self) -> bytes:
         """Returns what comes next; a user who has to wait is told why, once."""
         try:

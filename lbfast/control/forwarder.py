@@ -29,7 +29,7 @@ from lbfast.errors import ControlError
 
 logger = logging.getLogger("lbfast")
 
-ESTIMATION_S, TRASH_S, WATCH_S = 2.0, 60.0, 1.0
+ESTIMATION_S, TRASH_S, WATCH_S, FULL_S = 2.0, 60.0, 1.0, 10.0
 FANOUT_HASH = 0
 
 
@@ -58,6 +58,7 @@ class Forwarder:
         self._plan = plan
         self.failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self._interfaces: dict[int, str] = {}
+        self._turned_away = 0
         self._rings: list[Rings] = []
         self._threads: list[threading.Thread] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -96,6 +97,7 @@ class Forwarder:
         self._every(WATCH_S, self._defend)
         self._every(TRASH_S, self._empty_trash)
         self._every(WATCH_S, self._watch)
+        self._every(FULL_S, self._report_full)
         for sentence in self._giveback.obstacles():
             logger.warning("%s", sentence)
 
@@ -222,6 +224,19 @@ class Forwarder:
     def _empty_trash(self) -> None:
         self._engine.trash(time.monotonic_ns())
         self._steer()
+
+    def _report_full(self) -> None:
+        """Says that connections were turned away for want of room."""
+        dropped = self._engine.reasons().get("table-full", 0)
+        if dropped > self._turned_away:
+            logger.warning(
+                "the connection table is full: %d packets dropped in %d s, "
+                "start with more than --connections %d",
+                dropped - self._turned_away,
+                FULL_S,
+                self._plan.connections,
+            )
+        self._turned_away = dropped
 
     def _watch(self) -> None:
         """Looks for interfaces that came, went or were made anew; rings follow them."""

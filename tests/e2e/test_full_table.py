@@ -1,0 +1,29 @@
+"""A full connection table: what is established goes on, and the log says what to do."""
+
+from __future__ import annotations
+
+from netns import recipes_r3 as r3
+from netns.build import Net
+from netns.web import start_web
+from tests.e2e.client import fetch
+from tests.e2e.conftest import Directors, Networks
+
+
+def test_a_full_table_is_said_and_what_is_established_goes_on(
+    network: Networks, director: Directors
+) -> None:
+    net: Net = network(r3.topology())
+    for name, port in r3.PORTS.items():
+        start_web(net, name, port)
+    balancer = director(net, "director", "--connections", "2")
+    rip = r3.RIPS["rs1"]
+    balancer.rules(
+        "-A -t 172.16.16.172:80 -s rr",
+        f"-a -t 172.16.16.172:80 -r {rip}:{r3.PORTS['rs1']} -m",
+    )
+    assert len(fetch(net, "client", r3.VIP, 2)) == 2
+    late = net.run("client", ["curl", "-sS", "-m3", f"http://{r3.VIP}/"], check=False)
+    assert late.returncode == 28, late.stderr  # no answer in time
+    balancer.process.wait_for_line("the connection table is full")
+    assert "--connections 2" in balancer.process.stderr()
+    assert len(balancer.ipvsadm("-Lnc").splitlines()) == 2 + 2
