@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -87,6 +88,10 @@ class Director:
 
     def ipvsadm(self, words: str) -> str:
         return self.typed(f"ipvsadm {words}").stdout
+
+    def lbfast(self, words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run `lbfast WORDS` in the director as somebody types it."""
+        return self.typed(f"{shlex.join(COMMAND)} {words}", check)
 
     def rules(self, *lines: str) -> None:
         """Give several lines of words at once."""
