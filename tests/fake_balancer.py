@@ -11,6 +11,7 @@ from lbfast.errors import KernelError
 from lbfast.model import (
     AF_INET6,
     Connection,
+    Counter,
     Method,
     RealServer,
     ServerKey,
@@ -165,6 +166,9 @@ class FakeBalancer:
     def set_sysctl(self, name: str, value: str) -> None:
         self.sysctl(name)
         self.settings[name] = value
+
+    def counters(self) -> list[Counter]:
+        return [Counter("packets", "sent", 7), Counter("dropped", "no-server", 1 << 40)]
 
     def marks(self) -> list[FwmarkRule]:
         return list(self.rules)

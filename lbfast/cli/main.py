@@ -29,6 +29,7 @@ WORDS: Mapping[str, Word] = {
     "ipvsadm": Word("lbfast.cli.tool", "take ipvsadm's words"),
     "mark": Word("lbfast.cli.mark", "give packets a fwmark"),
     "sysctl": Word("lbfast.cli.sysctl", "show or set net.ipv4.vs.*"),
+    "counters": Word("lbfast.cli.counters", "show what became of packets, and why"),
     "replay": Word("lbfast.replay", "run a recorded scenario from standard input"),
     "realserver": Word("lbfast.realserver", "set up this host as a real server"),
     "demo": Word("lbfast.demo", "build a network and balance in it"),

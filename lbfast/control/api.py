@@ -7,6 +7,7 @@ from typing import Protocol
 
 from lbfast.model import (
     Connection,
+    Counter,
     RealServer,
     ServerKey,
     ServiceKey,
@@ -82,6 +83,9 @@ class Balancer(Protocol):
 
     def set_sysctl(self, name: str, value: str) -> None:
         """Sets `net.ipv4.vs.NAME`; ENOENT, EINVAL."""
+
+    def counters(self) -> list[Counter]:
+        """Returns what became of packets: verdicts, drops by reason, frames by interface."""
 
     def marks(self) -> list[FwmarkRule]:
         """Returns the rules that give packets a fwmark, in order."""

@@ -17,6 +17,7 @@ from lbfast.control.rundir import control_path, director_name
 from lbfast.errors import ControlError, KernelError
 from lbfast.model import (
     Connection,
+    Counter,
     RealServer,
     ServerKey,
     ServiceKey,
@@ -145,6 +146,9 @@ class Client:
 
     def set_sysctl(self, name: str, value: str) -> None:
         self._do(m.SetSysctl(name, value))
+
+    def counters(self) -> list[Counter]:
+        return self._ask(m.Counters(), list[Counter])
 
     def marks(self) -> list[FwmarkRule]:
         return self._ask(m.Marks(), list[FwmarkRule])

@@ -26,6 +26,7 @@ from lbfast.control.settings import TOA
 from lbfast.control.steered import SteeredTables
 from lbfast.control.tables import RX_USECS, Engine, Rings, open_engine
 from lbfast.errors import ControlError
+from lbfast.model import Counter
 
 logger = logging.getLogger("lbfast")
 
@@ -71,7 +72,7 @@ class Forwarder:
         self._engine.reserve_ports(*self._host_ports)
         if plan.toa is not None:
             self._engine.set_setting("toa", TOA.index(plan.toa))
-        self._tables = SteeredTables(self._engine, self._steer)
+        self._tables = SteeredTables(self._engine, self._steer, self._frames)
         self._undo: list[Callable[[], object]] = []
         try:
             self._world = Follower(EngineWorld(self._engine))
@@ -164,6 +165,16 @@ class Forwarder:
         self._rules.update(plan)
         own = (addr for _, addr, _ in self._world.addresses.addresses)
         self._local.set_servers(map_keys(plan, own))
+
+    def _frames(self) -> list[Counter]:
+        """Returns what the rings saw since they were opened, summed over the workers."""
+        names = ("received", "lost by the kernel", "cut short", "sent", "refused")
+        rows: dict[tuple[str, str], int] = {}
+        for rings in self._rings:
+            for interface, numbers in rings.stats().items():
+                for name, number in zip(names, numbers, strict=True):
+                    rows[interface, name] = rows.get((interface, name), 0) + number
+        return [Counter(*key, number) for key, number in rows.items()]
 
     def _way_back(self) -> str:
         """Returns how frames are given back; the least able way of all interfaces decides."""

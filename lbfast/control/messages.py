@@ -111,6 +111,10 @@ class SetSysctl(msgspec.Struct, tag=True, frozen=True):
     value: str
 
 
+class Counters(msgspec.Struct, tag=True, frozen=True):
+    pass
+
+
 class Marks(msgspec.Struct, tag=True, frozen=True):
     pass
 
@@ -159,6 +163,7 @@ Request: TypeAlias = (
     | TableSize
     | Sysctl
     | SetSysctl
+    | Counters
     | Marks
     | SetMarks
     | AddMark

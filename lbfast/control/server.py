@@ -217,6 +217,7 @@ _ANSWERS: Mapping[type, Callable[[Balancer, Any], object]] = {
     m.TableSize: lambda balancer, r: balancer.table_size(),
     m.Sysctl: lambda balancer, r: balancer.sysctl(r.name),
     m.SetSysctl: lambda balancer, r: balancer.set_sysctl(r.name, r.value),
+    m.Counters: lambda balancer, r: balancer.counters(),
     m.Marks: lambda balancer, r: balancer.marks(),
     m.SetMarks: lambda balancer, r: balancer.set_marks(r.rules),
     m.AddMark: lambda balancer, r: balancer.add_mark(r.rule),

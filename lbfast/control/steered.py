@@ -5,16 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lbfast.control.tables import Engine, Tables
-from lbfast.model import RealServer, ServerKey, ServiceKey, VirtualService
+from lbfast.model import Counter, RealServer, ServerKey, ServiceKey, VirtualService
 from lbfast.model.marks import FwmarkRule
 
 
 class SteeredTables(Tables):
-    """Tables that call `steer` after every edit that may change what is taken from the host."""
+    """Tables that call `steer` after every edit that may change what is taken from the host.
 
-    def __init__(self, engine: Engine, steer: Callable[[], None]) -> None:
+    `frames` says what the rings of each interface saw.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        steer: Callable[[], None],
+        frames: Callable[[], list[Counter]],
+    ) -> None:
         super().__init__(engine)
-        self._steer = steer
+        self._steer, self._frames = steer, frames
+
+    def counters(self) -> list[Counter]:
+        return super().counters() + self._frames()
 
     def add_service(self, svc: VirtualService) -> None:
         super().add_service(svc)

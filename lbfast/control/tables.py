@@ -12,6 +12,7 @@ from lbfast.control.settings import FIXED, PARTS, SETTINGS
 from lbfast.errors import ControlError, KernelError
 from lbfast.model import (
     Connection,
+    Counter,
     Method,
     RealServer,
     ServerKey,
@@ -193,6 +194,12 @@ class Tables:
         numbers = SETTINGS[name].parse(value)
         for part, number in zip(PARTS.get(name, (name,)), numbers, strict=True):
             self.engine.set_setting(part, number)
+
+    def counters(self) -> list[Counter]:
+        became = [("sent", "sent"), ("given back", "host"), ("held", "held"), ("dropped", "drop")]
+        verdicts = self.engine.verdicts()
+        rows = [Counter("packets", name, verdicts[verdict]) for name, verdict in became]
+        return rows + [Counter("dropped", *row) for row in sorted(self.engine.reasons().items())]
 
     def marks(self) -> list[FwmarkRule]:
         return [marking.model_rule(row) for row in self.engine.marks()]

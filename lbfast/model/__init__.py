@@ -147,6 +147,15 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True)
+class Counter:
+    """One number since the director started: `packets`, `dropped` or an interface; of what."""
+
+    group: str
+    name: str
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
 class Timeouts:
     """The three time-outs of `ipvsadm --set`; 0 means keep (spec 4.5)."""
 

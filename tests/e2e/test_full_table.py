@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+from lbfast.selfcall import COMMAND, environment
 from netns import recipes_r3 as r3
 from netns.build import Net
 from netns.web import start_web
@@ -27,3 +30,9 @@ def test_a_full_table_is_said_and_what_is_established_goes_on(
     balancer.process.wait_for_line("the connection table is full")
     assert "--connections 2" in balancer.process.stderr()
     assert len(balancer.ipvsadm("-Lnc").splitlines()) == 2 + 2
+    shown = net.run("director", [*COMMAND, "counters"], environment=environment()).stdout
+    rows = dict(re.findall(r"^(\S+ +[a-z -]+?) +(\d+)$", shown, re.MULTILINE))
+    rows = {" ".join(name.split()): int(value) for name, value in rows.items()}
+    assert rows["dropped table-full"] == rows["packets dropped"] >= 1
+    assert rows["eth0 received"] > 2
+    assert rows["packets sent"] > 10
