@@ -45,6 +45,8 @@ class Router:
         grouped = {name: group for group in config.sync_groups for name in group.members}
         for instance in config.instances:
             machine = (kept or {}).get(instance.name) or Machine(instance)
+            machine.instance = instance
+            machine.causes = {cause for cause in machine.causes if not cause.startswith("group ")}
             machine.in_group = instance.name in grouped
             self.machines[instance.name] = machine
         self.groups = [
@@ -67,6 +69,17 @@ class Router:
                 lines = [(kind, replace(track, weight=0)) for kind, track in lines]
             lines += tracks(group.tracking)
         return lines
+
+    def remember_groups(self, states: dict[str, State]) -> None:
+        """Take over what groups of an older configuration were, so that nothing is told twice."""
+        for group in self.groups:
+            group.state = states.get(group.config.name, group.state)
+
+    def forget(self, name: str) -> None:
+        """Drop an instance that has been stopped."""
+        machine = self.machines.pop(name)
+        for group in self.groups:
+            group.members = [member for member in group.members if member is not machine]
 
     def watched(self) -> set[Key]:
         """Return every object that some instance tracks."""

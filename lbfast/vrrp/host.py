@@ -1,0 +1,141 @@
+"""What VRRP changes in the kernel of its host: addresses, routes, rules, interfaces, settings."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+from lbfast.model.netlines import Address
+from lbfast.model.vrrp import VmacKind, VrrpConfig, VrrpInstance
+from lbfast.vrrp.kernel import Kernel, Request, add_address, remove_address
+from lbfast.vrrp.links import Links
+from lbfast.vrrp.routes import add_route, add_rule, remove_route, remove_rule
+from lbfast.vrrp.station import Station
+from lbfast.vrrp.vmac import Vmacs
+
+logger = logging.getLogger(__name__)
+
+
+class Host:
+    """The kernel's side; what it refuses is logged and does not stop a director."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.links = Links()
+        self._kernel = Kernel()
+        self.vmacs = Vmacs(self._kernel, self.links)
+        self.keeps_addresses = False  # at stop (option -V)
+        self._promoting: dict[Path, str] = {}
+        self._loop = loop
+
+    def close(self) -> None:
+        for path, value in self._promoting.items():
+            _write(path, value)
+        self.links.close()
+        self._kernel.close()
+
+    def apply(self, requests: Iterable[Request]) -> None:
+        for sentence in self._kernel.apply(requests):
+            logger.warning("%s", sentence)
+
+    # -- instances
+
+    def needs_vmac(self, instance: VrrpInstance) -> bool:
+        """Say whether an instance's own interface is wanted and missing."""
+        if instance.vmac.kind is VmacKind.NONE:
+            return False
+        name = self.vmacs.name_of(instance)
+        return name == instance.interface or not self.links.index_of(name)
+
+    def prepare(self, instance: VrrpInstance) -> None:
+        """Make what an instance stands on."""
+        for sentence in self.vmacs.make(instance):
+            logger.warning("(%s) %s", instance.name, sentence)
+        if instance.promote_secondaries:
+            name = self.vmacs.name_of(instance)
+            path = Path(f"/proc/sys/net/ipv4/conf/{name}/promote_secondaries")
+            self._promoting.setdefault(path, _write(path, "1"))
+
+    def discharge(self, instance: VrrpInstance) -> None:
+        """Remove what was made for an instance."""
+        self.vmacs.remove(instance)
+        self.links.drain()
+
+    def place(self, station: Station) -> None:
+        """Put a new master's addresses, routes and rules in place."""
+        station.is_placed = True
+        self.apply(station.additions())
+
+    def unplace(self, station: Station) -> None:
+        """Take them away; the kernel's own news of that must not look like a loss."""
+        station.is_placed = False
+        if not self.keeps_addresses:
+            self.apply(station.removals())
+        self.links.drain()
+
+    def exchange(self, station: Station, instance: VrrpInstance) -> None:
+        """Give a running instance its new addresses, and take away those it has no more."""
+        before = {request.payload: request for request in station.removals()}
+        station.instance = instance
+        if not station.is_placed:
+            return
+        station.is_placed = False
+        still = {request.payload for request in station.removals()}
+        self.apply(request for payload, request in before.items() if payload not in still)
+        self.links.drain()
+        self.place(station)
+
+    # -- static items
+
+    def _address_request(self, address: Address, default: str, *, is_new: bool) -> list[Request]:
+        index = self.links.index_of(address.device or default)
+        if not index:
+            return []
+        make = add_address if is_new else remove_address
+        return [make(address, index)]
+
+    def place_static(self, old: VrrpConfig, new: VrrpConfig) -> None:
+        """Go from the static items of one configuration to those of another."""
+        index_of = self.links.index_of
+        device = (old.settings.default_interface, new.settings.default_interface)
+        gone: list[Request] = []
+        gone += [remove_rule(rule) for rule in old.static_rules if rule not in new.static_rules]
+        gone += [
+            remove_route(route, index_of)
+            for route in old.static_routes
+            if route not in new.static_routes
+        ]
+        for address in old.static_addresses:
+            if address not in new.static_addresses:
+                gone += self._address_request(address, device[0], is_new=False)
+        come: list[Request] = []
+        for address in new.static_addresses:
+            if address not in old.static_addresses:
+                come += self._address_request(address, device[1], is_new=True)
+        come += [
+            add_route(route, index_of)
+            for route in new.static_routes
+            if route not in old.static_routes
+        ]
+        come += [add_rule(rule) for rule in new.static_rules if rule not in old.static_rules]
+        self.apply([*gone, *come])
+
+    def restore_static(self, config: VrrpConfig, index: int, addr: bytes) -> None:
+        """Put a static address back that somebody has removed."""
+        for address in config.static_addresses:
+            device = address.device or config.settings.default_interface
+            if address.addr == addr and address.track and self.links.index_of(device) == index:
+                logger.info("a static address was removed by somebody else, putting it back")
+                self.apply([add_address(address, index)])
+
+
+def _write(path: Path, value: str) -> str:
+    """Set a sysctl; return what it was, or the same if it cannot be set."""
+    try:
+        before = path.read_text().strip()
+        path.write_text(value)
+    except OSError as error:
+        logger.debug("%s: %s", path, error.strerror)
+        return value
+    return before

@@ -1,0 +1,308 @@
+"""VRRP at work: the state machines joined to sockets, timers, addresses and scripts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+
+from lbfast.model.vrrp import Notify, VrrpConfig, VrrpInstance
+from lbfast.vrrp.actions import (
+    Action,
+    AddAddresses,
+    Announce,
+    Enter,
+    LowerHeard,
+    PriorityChanged,
+    RemoveAddresses,
+    Say,
+    SendAdvert,
+    State,
+)
+from lbfast.vrrp.announcer import Announcer
+from lbfast.vrrp.clock import Clock
+from lbfast.vrrp.host import Host
+from lbfast.vrrp.listener import Listener
+from lbfast.vrrp.notifier import Notifier
+from lbfast.vrrp.packet import Advert
+from lbfast.vrrp.reload import match
+from lbfast.vrrp.router import Router, Task
+from lbfast.vrrp.station import Station
+from lbfast.vrrp.trackers import Trackers
+from lbfast.vrrp.tracking import Key
+
+logger = logging.getLogger(__name__)
+
+OnState = Callable[[VrrpInstance, State], None]
+_NS_PER_US = 1000
+_US_PER_S = 1e6
+
+
+class VrrpService:
+    """Runs the instances of a configuration in the current network namespace.
+
+    ```
+    service = VrrpService(on_state)
+    await service.start(config)             # returns once all instances run; needs root
+    await service.reload(old, new)          # a master of both stays master, without priority 0
+    await service.stop()                    # hands over: priority 0, addresses removed
+    ```
+
+    All methods belong to one running event loop; nothing in here blocks on others.  `on_state` is
+    called with the instance and the state it has entered, after its addresses are placed or
+    removed: the forwarder balances the VIPs of an instance while that state is MASTER, and leaves
+    them to the host otherwise, also before the first call.  The last state of an instance is STOP,
+    or DELETED or FAULT if a reload has removed it.
+    """
+
+    def __init__(self, on_state: OnState | None = None) -> None:
+        self._on_state: OnState = on_state or (lambda instance, state: None)
+        self.config = VrrpConfig()
+        self.router = Router(self.config)
+        self.stations: dict[str, Station] = {}
+        self.trackers: Trackers | None = None
+        self.is_running = False
+        self.entered_at: dict[str, float] = {}  # wall clock of the last transition
+
+    async def start(self, config: VrrpConfig) -> None:
+        """Start all instances of a configuration.
+
+        Raises OSError where a socket is refused for want of CAP_NET_RAW or CAP_NET_ADMIN.
+        """
+        self._loop = asyncio.get_running_loop()
+        self.clock = Clock(self._loop, self._due)
+        self.host = Host(self._loop)
+        self.announcer = Announcer(self.clock, self.host.links)
+        self.notifier = Notifier(self._loop)
+        self.listener = Listener(self._loop, self.host.links, self._heard)
+        self.host.links.on_link = self._link_changed
+        self.host.links.on_address = self._address_changed
+        self.config = config
+        self.router = Router(config)
+        self.is_running = True
+        self._equip(config.instances)
+        for station in self.stations.values():
+            self.host.apply(station.stale())
+        self.host.place_static(VrrpConfig(), config)
+        self.host.links.drain()
+        self._connect({})
+        self.host.links.start(self._loop)
+        delay_s = self._startup_delay_s()
+        if delay_s > 0:
+            logger.info("instances start in %.3g s", delay_s)
+            self._loop.call_later(delay_s, self._begin, self.router)
+        else:
+            self._begin(self.router)
+
+    def _startup_delay_s(self) -> float:
+        settings = self.config.settings
+        boot_s = settings.delay_after_boot_us / _US_PER_S - time.clock_gettime(time.CLOCK_BOOTTIME)
+        return max(settings.startup_delay_us / _US_PER_S, boot_s)
+
+    def _begin(self, router: Router) -> None:
+        """Start whatever has not been started; a reload meanwhile has made its own router."""
+        if not self.is_running or router is not self.router:
+            return
+        self._refresh_stations()
+        self._perform(self.router.start(self.clock.now()))
+
+    def _equip(self, instances: Iterable[VrrpInstance]) -> None:
+        """Give instances their interfaces and their stations."""
+        for instance in instances:
+            self.host.prepare(instance)
+            station = Station(instance, self.host.links, self.host.vmacs)
+            self.stations[instance.name] = station
+
+    def _connect(self, known_scripts: dict[str, bool | None]) -> None:
+        """Open what a configuration listens to and looks at."""
+        self.announcer.configure(self.config)
+        self.notifier.configure(self.config)
+        self.listener.says_unknown = self.config.settings.log_unknown_vrids
+        counters = {name: machine.counters for name, machine in self.router.machines.items()}
+        self.listener.configure(self.stations.values(), counters)
+        self.trackers = Trackers(
+            self.config, self.router.watched(), self.host.links, self._value_changed
+        )
+        self._refresh_stations()
+        self.trackers.start(self._loop, self.clock, known_scripts)
+
+    # -- events
+
+    def _heard(self, name: str, advert: Advert, source: tuple[bytes, int], at_ns: int) -> None:
+        self._perform(self.router.advert(name, advert, source, at_ns))
+
+    def _due(self) -> None:
+        """Serve what is due, but first hear what has come in while we were not looking."""
+        self.listener.drain()
+        now = self.clock.now()
+        self.clock.run_agenda(now)
+        self._perform(self.router.tick(now))
+
+    def _value_changed(self, key: Key, value: int | None) -> None:
+        self._perform(self.router.set_value(key, value, self.clock.now()))
+
+    def _link_changed(self, name: str) -> None:
+        if not self.is_running:
+            return
+        for station in self.stations.values():
+            if station.instance.interface == name and self.host.needs_vmac(station.instance):
+                self.host.prepare(station.instance)
+        self.listener.refresh()
+        self._refresh_stations()
+        if self.trackers is not None:
+            self.trackers.link_changed(name)
+
+    def _address_changed(self, index: int, addr: bytes, is_there: bool) -> None:
+        if not self.is_running:
+            return
+        self._refresh_stations()
+        if not is_there:
+            self.host.restore_static(self.config, index, addr)
+        for name, station in self.stations.items():
+            if not is_there and station.is_placed and station.tracks(index, addr):
+                logger.warning("(%s) an address was removed by somebody else", name)
+                self._perform(self.router.lost_address(name, self.clock.now()))
+
+    def _refresh_stations(self) -> None:
+        """Let every instance look where its adverts leave from."""
+        virtual = frozenset(
+            address.addr
+            for station in self.stations.values()
+            for address in station.all_addresses()
+        )
+        for name, station in self.stations.items():
+            for cause, is_down in station.refresh(virtual).items():
+                if is_down != (cause in self.router.machines[name].causes):
+                    now = self.clock.now()
+                    self._perform(self.router.set_cause(name, cause, is_down, now))
+
+    def _arm(self) -> None:
+        if self.is_running:
+            self.clock.arm(self.router.deadline)
+
+    # -- actions
+
+    def _perform(self, tasks: list[Task]) -> None:
+        for task in tasks:
+            if task.is_group:
+                self._group_entered(task)
+            else:
+                self._act(self.stations[task.name], task.action)
+        self._arm()
+
+    def _act(self, station: Station, action: Action) -> None:
+        instance = station.instance
+        match action:
+            case SendAdvert(priority):
+                station.send(priority)
+            case AddAddresses():
+                self.host.place(station)
+            case RemoveAddresses():
+                self.host.unplace(station)
+            case Announce(repeat, elsewhere):
+                self._announce(station, repeat, elsewhere)
+            case Enter(state):
+                self._entered(instance, state)
+            case LowerHeard():
+                priority = self.router.machines[instance.name].priority
+                self.notifier.lower_heard(instance.name, priority, instance.notify)
+            case PriorityChanged(priority):
+                state = self.router.machines[instance.name].state
+                self.notifier.priority_changed(instance.name, state, priority, instance.notify)
+            case Say(text, is_warning):
+                level = logging.WARNING if is_warning else logging.INFO
+                logger.log(level, "(%s) %s", instance.name, text)
+
+    def _announce(self, station: Station, repeat: int, elsewhere: bool) -> None:
+        places = station.places()
+        if elsewhere and not station.instance.garp.extra_if_all:
+            places = [place for place in places if place[0] != station.home]
+        self.announcer.announce(places, repeat, lambda: station.is_placed)
+
+    def _entered(self, instance: VrrpInstance, state: State) -> None:
+        self.entered_at[instance.name] = time.time()
+        self._on_state(instance, state)
+        priority = self.router.machines[instance.name].priority
+        self.notifier.entered(instance.name, state, priority, instance.notify)
+
+    def _group_entered(self, task: Task) -> None:
+        assert isinstance(task.action, Enter)
+        state = task.action.state
+        if state is State.INIT:
+            return
+        logger.info("group (%s) %s", task.name, state)
+        notify = next(
+            (group.notify for group in self.config.sync_groups if group.name == task.name),
+            Notify(),
+        )
+        self.notifier.entered(task.name, state, 0, notify, is_group=True)
+
+    # -- reload and stop
+
+    async def reload(self, old: VrrpConfig, new: VrrpConfig) -> None:
+        """Go from one configuration to another; only differences are felt outside."""
+        plan = match(old, new)
+        self._retire([instance.name for instance in plan.removed])
+        known = self.trackers.known_scripts() if self.trackers is not None else {}
+        if self.trackers is not None:
+            self.trackers.stop()
+        machines, stations = self.router.machines, self.stations
+        groups = {group.config.name: group.state for group in self.router.groups}
+        for before, after in plan.kept:
+            if machines[before.name].state is State.MASTER:
+                stations[before.name].send(machines[before.name].priority)
+            self.host.exchange(stations[before.name], after)
+        self.config = new
+        self.router = Router(
+            new, {after.name: machines[before.name] for before, after in plan.kept}
+        )
+        self.router.remember_groups(groups)
+        self.stations = {after.name: stations[before.name] for before, after in plan.kept}
+        self._equip(plan.added)
+        self.host.place_static(old, new)
+        self.host.links.drain()
+        self._connect(known)
+        now = self.clock.now()
+        for _, after in plan.kept:
+            self._perform(self.router.change(after.name, after, now))
+        waiting = [name for name, machine in self.router.machines.items() if not machine.started]
+        self._perform(self.router.start(now, waiting))
+        if new.settings.fifo_states_on_reload:
+            self._repeat_states()
+
+    def _retire(self, names: list[str]) -> None:
+        """Take instances out of service for good."""
+        for name in names:
+            has_script = self.stations[name].instance.notify.deleted is not None
+            word = State.DELETED if has_script else State.FAULT
+            self._perform(self.router.stop([name], word))
+            station = self.stations.pop(name)
+            station.close()
+            self.host.discharge(station.instance)
+            self.router.forget(name)
+
+    def _repeat_states(self) -> None:
+        for name, machine in self.router.machines.items():
+            self.notifier.repeat(name, machine.state, machine.priority)
+        for group in self.router.groups:
+            self.notifier.repeat(group.config.name, group.state, 0, is_group=True)
+
+    async def stop(self) -> None:
+        """Hand over and leave nothing behind; scripts are started, not waited for."""
+        if not self.is_running:
+            return
+        self.host.keeps_addresses = self.config.settings.keep_addresses
+        self._perform(self.router.stop())
+        self.is_running = False
+        if self.trackers is not None:
+            self.trackers.stop()
+        self.listener.close()
+        for station in self.stations.values():
+            station.close()
+            self.host.discharge(station.instance)
+        self.host.place_static(self.config, VrrpConfig())
+        self.announcer.close()
+        self.notifier.close()
+        self.host.close()
+        self.clock.close()
