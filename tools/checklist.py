@@ -1,6 +1,7 @@
 """Shows which test holds which row of the conformance checklist; fails while a row has none.
 
-Rows are in tests/checklist/ipvs.tsv, named by tests with `@pytest.mark.covers("C-001", ...)`;
+Rows are in tests/checklist/ipvs.tsv and keepalived.tsv, named by tests with
+`@pytest.mark.covers("C-001", ...)`;
 excused.tsv says in one line why a row, or a range of rows (C-430..C-437), needs no test.
 """
 
@@ -17,9 +18,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROWS = ROOT / "tests/checklist/ipvs.tsv"
+ROWS = (ROOT / "tests/checklist/ipvs.tsv", ROOT / "tests/checklist/keepalived.tsv")
 EXCUSED = ROOT / "tests/checklist/excused.tsv"
-_RANGE = re.compile(r"^(C-\d{3})(?:\.\.(C-\d{3}))?$")
+_RANGE = re.compile(r"^([A-Z]+-\d{2,3})(?:\.\.([A-Z]+-\d{2,3}))?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +42,9 @@ def read_tsv(path: Path) -> Iterator[list[str]]:
         yield from (record for record in reader if record)
 
 
-def read_rows(path: Path = ROWS) -> list[Row]:
-    """Return the rows of the checklist in order."""
-    return [Row(*record) for record in read_tsv(path)]
+def read_rows(paths: Iterable[Path] = ROWS) -> list[Row]:
+    """Return the rows of the checklists in order."""
+    return [Row(*record) for path in paths for record in read_tsv(path)]
 
 
 def read_excuses(rows: Iterable[Row], path: Path = EXCUSED) -> dict[str, str]:

@@ -26,11 +26,13 @@ class Word:
 
 WORDS: Mapping[str, Word] = {
     "run": Word("lbfast.daemon", "run the director in the foreground"),
+    "check": Word("lbfast.cli.confcheck", "judge a keepalived.conf"),
     "ipvsadm": Word("lbfast.cli.tool", "take ipvsadm's words"),
     "mark": Word("lbfast.cli.mark", "give packets a fwmark"),
     "sysctl": Word("lbfast.cli.sysctl", "show or set net.ipv4.vs.*"),
     "counters": Word("lbfast.cli.counters", "show what became of packets, and why"),
     "replay": Word("lbfast.replay", "run a recorded scenario from standard input"),
+    "genhash": Word("lbfast.check.genhash", "print the digest of a page for HTTP_GET"),
     "realserver": Word("lbfast.realserver", "set up this host as a real server"),
     "demo": Word("lbfast.demo", "build a network and balance in it"),
     "bench": Word("lbfast.bench", "measure"),
@@ -73,7 +75,7 @@ def _dispatch(argv: Sequence[str]) -> int:
         from lbfast.cli.tool import run_as
 
         return run_as(tool, argv)
-    words = _take_name(argv[1:])
+    words = ["genhash", *argv[1:]] if tool == "genhash" else _take_name(argv[1:])
     if not words:
         sys.stderr.write(_usage())
         return USAGE
@@ -120,5 +122,5 @@ def _usage() -> str:
         f"{rows}\n"
         "  --name NAME  the director's name (default: its network namespace's; also LBFAST_NAME)\n"
         "  --version    what is installed\n\n"
-        "Called as ipvsadm, ipvsadm-save or ipvsadm-restore it behaves as those.\n"
+        "Called as ipvsadm, ipvsadm-save, ipvsadm-restore or genhash it behaves as those.\n"
     )

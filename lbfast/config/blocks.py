@@ -1,0 +1,297 @@
+"""What a table of keywords is made of, and the loader that walks a file by such tables.
+
+A block's statements fill a `Draft`; what the values mean together is judged afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from lbfast.config.findings import Findings, Place
+from lbfast.config.host import Host
+from lbfast.config.preprocess import Kind, Preprocessor, Token
+from lbfast.config.values import Bad, Missing, Read, Statement, statement
+
+
+@dataclass(slots=True)
+class Draft:
+    """A block as it was written: values by field name, and where each was given."""
+
+    place: Place
+    values: dict[str, Any] = field(default_factory=dict)
+    places: dict[str, Place] = field(default_factory=dict)
+
+    def put(self, name: str, value: object, place: Place) -> None:
+        self.values[name] = value
+        self.places[name] = place
+
+    def add(self, name: str, item: object, place: Place) -> None:
+        self.values.setdefault(name, []).append(item)
+        self.places.setdefault(name, place)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self.values.get(name, default)
+
+    def drop(self, name: str) -> None:
+        self.values.pop(name, None)
+
+    def at(self, name: str) -> Place:
+        """Returns where a field was given, or where the block begins."""
+        return self.places.get(name, self.place)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.values
+
+
+class Row(Protocol):
+    """What a keyword does."""
+
+    def apply(self, loader: Loader, draft: Draft, given: Statement) -> None: ...
+
+
+Table = Mapping[str, Row]
+
+
+class Loader:
+    """Walks the tokens of one configuration."""
+
+    def __init__(self, source: Preprocessor, path: str) -> None:
+        self.findings: Findings = source.findings
+        self.host: Host = source.host
+        self.source = source
+        self._tokens: Iterator[Token] = source.read(path)
+        self._ahead: Token | None = None
+        self._last = Place(path)
+        self._noted: set[str] = set()
+        self._depth = 0
+
+    # ---- tokens
+
+    def _next(self) -> Token:
+        if self._ahead is not None:
+            token, self._ahead = self._ahead, None
+        else:
+            token = next(self._tokens, Token(Kind.END, "", self._last))
+        self._last = token.place
+        self._count(token)
+        return token
+
+    def _count(self, token: Token) -> None:
+        """Counts braces: as keepalived does, whatever blocks they belong to."""
+        if token.kind is Kind.OPEN:
+            self._depth += 1
+        elif token.kind is Kind.CLOSE:
+            if self._depth == 0:
+                self.findings.error(token.place, "'}' too many", "ignored")
+            self._depth = max(self._depth - 1, 0)
+        elif token.kind is Kind.END and self._depth:
+            self.findings.error(token.place, f"{self._depth} '}}' missing", "blocks are closed")
+            self._depth = 0
+
+    def _peek(self) -> Token:
+        if self._ahead is None:
+            self._ahead = next(self._tokens, Token(Kind.END, "", self._last))
+        return self._ahead
+
+    def open_block(self, given: Statement, *, needed: bool = True) -> None:
+        """Takes the brace that begins a block; its absence is reported where it is `needed`."""
+        if self._peek().kind is Kind.OPEN:
+            self._next()
+        elif needed:
+            self.findings.error(
+                self._peek().place, f"no '{{' after {given.keyword}", "expected the block's begin"
+            )
+
+    def skip_block(self) -> None:
+        """Passes over what follows up to the brace that closes a block already begun."""
+        depth = 1
+        while depth:
+            token = self._next()
+            depth += {Kind.OPEN: 1, Kind.CLOSE: -1, Kind.END: -depth}.get(token.kind, 0)
+
+    def skip_unknown(self) -> None:
+        """Passes over the block that follows an unknown word, if there is one."""
+        if self._peek().kind is Kind.OPEN:
+            self._next()
+            self.skip_block()
+
+    # ---- blocks
+
+    def load(self, table: Table, draft: Draft, *, is_top: bool = False) -> None:
+        """Reads statements up to the end of the block, or of everything."""
+        while True:
+            token = self._next()
+            if token.kind is Kind.STATEMENT:
+                self._statement(table, draft, token)
+            elif token.kind is Kind.OPEN:
+                self.findings.error(token.place, "'{' without a block", "expected a keyword")
+                self.skip_block()
+            elif token.kind is Kind.END or not is_top:
+                return
+
+    def _statement(self, table: Table, draft: Draft, token: Token) -> None:
+        given = statement(token.text, token.place)
+        row = table.get(given.keyword) if given.words else None
+        if row is None:
+            word = given.keyword if given.words else token.text
+            self.findings.error(token.place, f"unknown keyword {word!r}", "ignored")
+            self.skip_unknown()
+            return
+        try:
+            row.apply(self, draft, given)
+        except Missing as missing:
+            raise self.findings.fatal(
+                token.place,
+                f"{given.keyword} lacks word {missing.args[0]}",
+                "keepalived ends at this",
+            ) from None
+        except Bad as bad:
+            self.bad(given, bad)
+
+    def lines(self, given: Statement, read: Callable[[Statement], None]) -> None:
+        """Hands every line of a block to `read`."""
+        self.open_block(given, needed=False)
+        while True:
+            token = self._next()
+            if token.kind is Kind.STATEMENT:
+                line = statement(token.text, token.place)
+                try:
+                    read(line)
+                except Bad as bad:
+                    self.bad(line, bad)
+            elif token.kind is Kind.OPEN:
+                self.findings.error(token.place, "'{' in a list", "expected a line or '}'")
+                self.skip_block()
+            else:
+                return
+
+    def bad(self, given: Statement, bad: Bad) -> None:
+        """Reports a value that is none."""
+        self.findings.error(given.place, f"{given.keyword}: {bad.found}", bad.expected)
+
+    def note_once(self, given: Statement, reason: str) -> None:
+        """Says once that a keyword has no effect, and why."""
+        if given.keyword not in self._noted:
+            self._noted.add(given.keyword)
+            self.findings.note(given.place, f"{given.keyword} has no effect here", reason)
+
+
+# ---- rows
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """Puts what `read` makes of the statement into a field.
+
+    `is_fatal`: keepalived ends where the argument is missing; otherwise that is an error like
+    others.  `is_once`: a second statement is reported and changes nothing.
+    """
+
+    field: str
+    read: Read
+    is_fatal: bool = True
+    is_once: bool = False
+
+    def apply(self, loader: Loader, draft: Draft, given: Statement) -> None:
+        if self.is_once and self.field in draft:
+            raise Bad("given again", "the first one holds")
+        try:
+            value = self.read(given)
+        except Missing:
+            if self.is_fatal:
+                raise
+            raise Bad("no value", "expected one") from None
+        except Bad as bad:
+            if bad.value is None:
+                raise
+            loader.bad(given, bad)
+            value = bad.value
+        draft.put(self.field, value, given.place)
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """Sets a field; words behind it mean nothing."""
+
+    field: str
+    value: object = True
+
+    def apply(self, loader: Loader, draft: Draft, given: Statement) -> None:
+        draft.put(self.field, self.value, given.place)
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """Takes a keyword that has no effect; its arguments are judged as keepalived judges them."""
+
+    reason: str
+    read: Read | None = None
+    is_fatal: bool = True
+
+    def apply(self, loader: Loader, draft: Draft, given: Statement) -> None:
+        loader.note_once(given, self.reason)
+        if self.read is not None:
+            Value("", self.read, self.is_fatal).apply(loader, Draft(given.place), given)
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Reads a block of lines into a list."""
+
+    field: str
+    read: Callable[[Statement], object]
+
+    def apply(self, loader: Loader, draft: Draft, given: Statement) -> None:
+        draft.add(self.field, None, given.place)  # an empty block is a block
+        draft.values[self.field].pop()
+        if len(given.words) > 1:
+            loader.bad(given, Bad("words before the '{'", "expected none"))
+
+        def take(line: Statement) -> None:
+            draft.add(self.field, self.read(line), line.place)
+
+        loader.lines(given, take)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Reads a block into a draft of its own, which is appended to a list.
+
+    `head` fills the draft from the words before the brace; a block whose head is bad is skipped.
+    """
+
+    field: str
+    table: Callable[[], Table]
+    head: Callable[[Loader, Draft, Statement], None] | None = None
+
+    def apply(self, loader: Loader, draft: Draft, given: Statement) -> None:
+        inner = Draft(given.place)
+        try:
+            if self.head is not None:
+                self.head(loader, inner, given)
+        except Bad as bad:
+            loader.bad(given, bad)
+            loader.skip_unknown()
+            return
+        loader.open_block(given)
+        loader.load(self.table(), inner)
+        draft.add(self.field, inner, given.place)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Leaves a keyword to a function."""
+
+    function: Callable[[Loader, Draft, Statement], None]
+
+    def apply(self, loader: Loader, draft: Draft, given: Statement) -> None:
+        self.function(loader, draft, given)
+
+
+def named(loader: Loader, draft: Draft, given: Statement) -> None:
+    """Reads the name of a block; without one the block is skipped."""
+    if len(given.words) < 2:
+        raise Bad("no name", "expected one; the block is skipped")
+    draft.put("name", given.words[1], given.place)

@@ -1,0 +1,95 @@
+"""What is wrong with a configuration, or has no effect: collected, never raised one by one."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+
+class Severity(enum.IntEnum):
+    """How much a finding matters; what keepalived runs, we run."""
+
+    NOTE = 0  # accepted; keepalived's check says nothing about it
+    ERROR = 1  # something is ignored or mended, the rest runs
+    SECURITY = 2  # scripts run in a way that others could misuse
+    REFUSED = 3  # reported like an error by a check; such a configuration does not start
+    FATAL = 4  # reading ends here
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line of a file; line 0 stands for the file as a whole."""
+
+    file: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    severity: Severity
+    place: Place
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.found}, {self.expected}"
+
+
+class Fatal(Exception):
+    """Reading cannot go on; what led here is among the findings."""
+
+
+@dataclass(slots=True)
+class Findings:
+    """The findings so far, each once."""
+
+    _list: list[Finding] = field(default_factory=list)
+    _known: set[Finding] = field(default_factory=set)
+
+    def add(self, severity: Severity, place: Place, found: str, expected: str) -> None:
+        finding = Finding(severity, place, found, expected)
+        if finding not in self._known:
+            self._known.add(finding)
+            self._list.append(finding)
+
+    def note(self, place: Place, found: str, expected: str) -> None:
+        self.add(Severity.NOTE, place, found, expected)
+
+    def error(self, place: Place, found: str, expected: str) -> None:
+        self.add(Severity.ERROR, place, found, expected)
+
+    def refuse(self, place: Place, found: str, expected: str) -> None:
+        self.add(Severity.REFUSED, place, found, expected)
+
+    def fatal(self, place: Place, found: str, expected: str) -> Fatal:
+        """Notes what ends the reading; the result is to be raised."""
+        self.add(Severity.FATAL, place, found, expected)
+        return Fatal(found)
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self._list)
+
+    def __len__(self) -> int:
+        return len(self._list)
+
+    @property
+    def worst(self) -> Severity:
+        return max((finding.severity for finding in self._list), default=Severity.NOTE)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether such a configuration may not start, or replace a running one."""
+        return self.worst >= Severity.REFUSED
+
+    def exit_status(self) -> int:
+        """Returns the exit status of `keepalived -t`: 0, 5, 6 for security, 2 for a fatal end."""
+        kinds = {finding.severity for finding in self._list}
+        if Severity.FATAL in kinds:
+            return 2
+        if Severity.SECURITY in kinds:
+            return 6
+        return 5 if self.worst >= Severity.ERROR else 0

@@ -1,0 +1,80 @@
+"""The `include` family: which files a word stands for, and which of its failures are errors."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from lbfast.config.findings import Findings, Place, Severity
+from lbfast.config.host import Host
+
+_READABLE, _MATCH, _WILDCARD, _BRACE = 1, 2, 4, 8
+CHECKS = {
+    "readable": _READABLE,
+    "match": _MATCH | _READABLE,
+    "wildcard_match": _WILDCARD | _MATCH | _READABLE,
+    "brace_match": _BRACE,
+}
+KEYWORDS = {
+    "include": 0,
+    "includer": CHECKS["readable"],
+    "includem": CHECKS["match"],
+    "includew": CHECKS["wildcard_match"],
+    "includeb": CHECKS["brace_match"] | CHECKS["match"],
+    "includea": CHECKS["brace_match"] | CHECKS["wildcard_match"],
+}
+_WILDCARDS = re.compile(r"[*?\[]")
+_INNERMOST = re.compile(r"\{([^{}]*)\}")
+
+
+@dataclass(slots=True)
+class Strictness:
+    """What `include_check` made of the plain `include`, for the rest of a file."""
+
+    default: int = 0
+
+    def of(self, keyword: str) -> int:
+        return KEYWORDS[keyword] | self.default
+
+    def report_unreadable(
+        self, keyword: str, findings: Findings, place: Place, found: str
+    ) -> None:
+        severity = Severity.ERROR if self.of(keyword) & _READABLE else Severity.NOTE
+        findings.add(severity, place, found, "expected a file that can be read")
+
+
+def braces(pattern: str) -> list[str]:
+    """Returns what csh makes of {a,b}: every alternative, inner ones first."""
+    match = _INNERMOST.search(pattern)
+    if match is None:
+        return [pattern]
+    found: list[str] = []
+    for choice in match[1].split(","):
+        found += braces(pattern[: match.start()] + choice + pattern[match.end() :])
+    return found
+
+
+def find(
+    host: Host, keyword: str, word: str, rules: Strictness, place: Place, findings: Findings
+) -> list[str]:
+    """Returns the files to read, in order; what is missing is an error if the keyword says so."""
+    strict = rules.of(keyword)
+    directory = place.file.rpartition("/")[0]
+    files: list[str] = []
+    has_match = False
+    for pattern in dict.fromkeys(braces(word)):
+        path = pattern if pattern.startswith("/") or not directory else f"{directory}/{pattern}"
+        found = host.glob(path)
+        has_match = has_match or bool(found)
+        if not found and strict & _BRACE:
+            findings.error(place, f"{keyword} {pattern}: no such file", "expected one")
+        for name in found:
+            if host.is_plain_file(name):
+                files.append(name)
+            else:
+                rules.report_unreadable(keyword, findings, place, f"{name}: not read")
+    if not has_match:
+        wanted = _WILDCARD if _WILDCARDS.search(word) else _MATCH
+        severity = Severity.ERROR if strict & wanted else Severity.NOTE
+        findings.add(severity, place, f"{keyword} {word}: no such file", "expected one")
+    return files

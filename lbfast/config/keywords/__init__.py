@@ -1,0 +1,1 @@
+"""The keywords of keepalived.conf, a table for each kind of block (spec/keepalived.md 2)."""

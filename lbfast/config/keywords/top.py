@@ -1,0 +1,124 @@
+"""The top level of a configuration (spec 2.1, 2.8)."""
+
+from __future__ import annotations
+
+from lbfast.config.addresses import address_line
+from lbfast.config.blocks import (
+    Block,
+    Call,
+    Draft,
+    Flag,
+    Ignored,
+    Lines,
+    Loader,
+    Table,
+    Value,
+    named,
+)
+from lbfast.config.keywords.checkers import SSL
+from lbfast.config.keywords.globals import GLOBAL_DEFS, MAX_TIMER_US
+from lbfast.config.keywords.trackers import BFD, TRACK_FILE, TRACK_PROCESS, VRRP_SCRIPT
+from lbfast.config.keywords.virtual import (
+    VIRTUAL_SERVER,
+    group_head,
+    group_line,
+    virtual_server_head,
+)
+from lbfast.config.keywords.vrrp import SYNC_GROUP, VRRP_INSTANCE
+from lbfast.config.routes import route_line, rule_line
+from lbfast.config.values import (
+    MICRO,
+    Bad,
+    Statement,
+    integer,
+    micros,
+    optional_string,
+    string,
+    timer_us,
+)
+from lbfast.model.vrrp import UpDownDelay
+
+_LINKBEAT = "link states come by netlink"
+
+
+def _name_needed(loader: Loader, draft: Draft, given: Statement) -> None:
+    """Reads the name of a block; keepalived ends without one."""
+    draft.put("name", given.word(), given.place)
+
+
+def _global_defs(loader: Loader, draft: Draft, given: Statement) -> None:
+    """Reads global_defs into one draft, however often it comes."""
+    inner = draft.get("global_defs") or Draft(given.place)
+    loader.open_block(given)
+    loader.load(GLOBAL_DEFS, inner)
+    draft.put("global_defs", inner, given.place)
+
+
+def _group(loader: Loader, draft: Draft, given: Statement) -> None:
+    inner = Draft(given.place)
+    group_head(loader, inner, given)
+
+    def take(line: Statement) -> None:
+        for entry in group_line(line):
+            inner.add("entries", entry, line.place)
+
+    loader.lines(given, take)
+    draft.add("virtual_server_group", inner, given.place)
+
+
+def _up_down(line: Statement) -> UpDownDelay:
+    if len(line.words) < 2:
+        raise Bad("no delay", "expected IF DOWN [UP]")
+    down = micros(line.words[1], 0, 255 * MICRO)
+    up = micros(line.words[2], 0, 255 * MICRO) if len(line.words) > 2 else down
+    return UpDownDelay(line.words[0], down, up)
+
+
+def _linkbeat(loader: Loader, draft: Draft, given: Statement) -> None:
+    loader.note_once(given, _LINKBEAT)
+
+    def known(line: Statement) -> str:
+        if not loader.host.has_interface(line.keyword):
+            raise Bad(f"interface {line.keyword} does not exist", "expected an interface")
+        return line.keyword
+
+    Lines("linkbeat", known).apply(loader, draft, given)
+
+
+GARP_GROUP: Table = {
+    "garp_interval": Value("garp_interval_us", timer_us(1, MAX_TIMER_US)),
+    "gna_interval": Value("gna_interval_us", timer_us(1, MAX_TIMER_US)),
+    "interface": Value("interface", string),
+    "interfaces": Lines("interfaces", lambda line: line.words),
+}
+TRACK_GROUP: Table = {
+    "group": Lines("members", lambda line: (line.words, line.place)),
+}
+
+TOP: Table = {
+    "global_defs": Call(_global_defs),
+    "vrrp_instance": Block("vrrp_instance", lambda: VRRP_INSTANCE, named),
+    "vrrp_sync_group": Block("vrrp_sync_group", lambda: SYNC_GROUP, named),
+    "vrrp_script": Block("vrrp_script", lambda: VRRP_SCRIPT, _name_needed),
+    "virtual_server": Block("virtual_server", lambda: VIRTUAL_SERVER, virtual_server_head),
+    "virtual_server_group": Call(_group),
+    "static_ipaddress": Lines("static_addresses", lambda line: (address_line(line), line.place)),
+    "static_routes": Lines("static_routes", lambda line: (route_line(line), line.place)),
+    "static_rules": Lines("static_rules", lambda line: (rule_line(line), line.place)),
+    "track_file": Block("track_file", lambda: TRACK_FILE, _name_needed),
+    "vrrp_track_file": Block("track_file", lambda: TRACK_FILE, _name_needed),
+    "vrrp_track_process": Block("vrrp_track_process", lambda: TRACK_PROCESS, _name_needed),
+    "track_group": Block("track_group", lambda: TRACK_GROUP, named),
+    "garp_group": Block("garp_group", lambda: GARP_GROUP),
+    "linkbeat_interfaces": Call(_linkbeat),
+    "interface_up_down_delays": Lines("up_down_delays", _up_down),
+    "bfd_instance": Block("bfd_instance", lambda: BFD, _name_needed),
+    "SSL": Block("ssl", lambda: SSL),
+    "net_namespace": Value("net_namespace", string, is_fatal=False),
+    "net_namespace_ipvs": Value("net_namespace_ipvs", optional_string),
+    "namespace_with_ipsets": Ignored("there are no ipsets to keep apart"),
+    "instance": Value("instance", string, is_fatal=False),
+    "use_pid_dir": Flag("use_pid_dir"),
+    "linkbeat_use_polling": Ignored(_LINKBEAT),
+    "child_wait_time": Value("child_wait_time_s", integer()),
+}

@@ -1,0 +1,110 @@
+"""Reads a configuration: a file in, the model and all findings out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lbfast.config.blocks import Draft, Loader
+from lbfast.config.findings import Fatal, Findings, Place
+from lbfast.config.host import Host
+from lbfast.config.keywords.top import TOP
+from lbfast.config.meaning.context import Context
+from lbfast.config.meaning.groups import garp_groups, sync_groups, track_groups, up_down_delays
+from lbfast.config.meaning.instance import instances
+from lbfast.config.meaning.netlines import RulePriorities, addresses, routes, rules
+from lbfast.config.meaning.settings import (
+    check_settings,
+    mail,
+    process_settings,
+    sync_settings,
+    vrrp_globals,
+)
+from lbfast.config.meaning.tracking import trackers
+from lbfast.config.meaning.virtual import drop_unknown_files, services
+from lbfast.config.preprocess import Preprocessor
+from lbfast.model.check import CheckConfiguration
+from lbfast.model.configuration import Configuration
+from lbfast.model.vrrp import VrrpConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What was read; the configuration is usable unless the findings refuse it."""
+
+    configuration: Configuration
+    findings: Findings
+    vrrp_wanted: bool = False  # a section of VRRP's is there
+    check_wanted: bool = False  # a virtual server is there
+
+
+def load(path: str, host: Host, config_id: str = "") -> Loaded:
+    """Reads the file and what it includes.
+
+    `config_id` is what `@ID` lines are compared with; the host's short name if empty.
+    """
+    findings = Findings()
+    config_id = config_id or host.network_name().partition(".")[0]
+    source = Preprocessor(host, findings, config_id)
+    top = Draft(Place(path))
+    try:
+        Loader(source, path).load(TOP, top, is_top=True)
+    except Fatal:
+        return Loaded(Configuration(), findings)
+    except OSError as failed:
+        findings.refuse(Place(path), f"{failed.strerror}", "expected a configuration file")
+        return Loaded(Configuration(), findings)
+    configuration = assemble(top, host, findings)
+    return Loaded(
+        configuration,
+        findings,
+        any(word in top for word in ("vrrp_instance", "static_addresses", "static_routes")),
+        "virtual_server" in top,
+    )
+
+
+def assemble(top: Draft, host: Host, findings: Findings) -> Configuration:
+    """Returns what the blocks mean together."""
+    context = Context(host, findings, top.get("global_defs") or Draft(top.place))
+    _judge_globals(context)
+    known = trackers(context, top)
+    priorities = RulePriorities()
+    static_rules = rules(context, top.get("static_rules", []), priorities)
+    found = instances(context, top, known, priorities)
+    vrrp = VrrpConfig(
+        instances=found,
+        sync_groups=sync_groups(context, top, found, known),
+        scripts=tuple(script for script in known.scripts.values() if script),
+        files=tuple(file for file in known.files.values() if file),
+        processes=tuple(process for process in known.processes.values() if process),
+        bfds=tuple(bfd for bfd in known.bfds.values() if bfd),
+        garp_groups=garp_groups(context, top),
+        up_down_delays=up_down_delays(context, top),
+        track_groups=track_groups(context, top, found),
+        static_addresses=addresses(context, top.get("static_addresses", [])),
+        static_routes=routes(context, top.get("static_routes", [])),
+        static_rules=static_rules,
+        settings=vrrp_globals(context),
+        mail=mail(context.globals),
+    )
+    check = CheckConfiguration(
+        services=drop_unknown_files(context, services(context, top), known.files),
+        settings=check_settings(context, top),
+        track_files=vrrp.files,
+    )
+    names = {instance.name for instance in found}
+    return Configuration(
+        vrrp,
+        check,
+        process_settings(context, top),
+        sync_settings(context, top, names),
+    )
+
+
+def _judge_globals(context: Context) -> None:
+    """Reports an account for scripts that does not exist, and leaves it out."""
+    account = context.globals.get("script_user")
+    if account and not context.host.has_account(*account):
+        context.findings.error(
+            context.globals.at("script_user"), f"no account {' '.join(account)}", "ignored"
+        )
+        context.globals.drop("script_user")

@@ -1,0 +1,1 @@
+"""From blocks as they were written to the model: defaults, inheritance and consistency."""

@@ -1,0 +1,124 @@
+"""What every part of the meaning needs: the host, the findings, global_defs, and programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from lbfast.config.blocks import Draft
+from lbfast.config.findings import Findings, Place, Severity
+from lbfast.config.host import Host
+from lbfast.config.keywords.scripts import ScriptDraft
+from lbfast.model.script import Script
+
+DEFAULT_ACCOUNT = "keepalived_script"
+
+
+@dataclass(slots=True)
+class Context:
+    host: Host
+    findings: Findings
+    globals: Draft
+    _names: set[tuple[str, str]] = field(default_factory=set)
+
+    def has_interface(self, name: str) -> bool:
+        return self.host.has_interface(name)
+
+    def default(self, name: str, otherwise: object) -> object:
+        """Returns what global_defs says."""
+        return self.globals.get(name, otherwise)
+
+    @property
+    def is_dynamic(self) -> bool:
+        return bool(self.globals.get("dynamic_interfaces"))
+
+    @property
+    def is_secure(self) -> bool:
+        return bool(self.globals.get("enable_script_security"))
+
+    def require_interface(self, name: str, place: Place, what: str) -> None:
+        """Refuses a configuration that names an interface which does not exist."""
+        if name and not self.is_dynamic and not self.host.has_interface(name):
+            self.findings.refuse(
+                place, f"{what}: interface {name} does not exist", "expected an interface"
+            )
+
+    def unique(self, kind: str, drafts: Iterable[Draft]) -> Iterable[Draft]:
+        """Yields the drafts whose name is new; the others are reported and left out."""
+        for draft in drafts:
+            name = draft.get("name", "")
+            if (kind, name) in self._names:
+                self.findings.error(draft.place, f"{kind} {name} again", "the first one holds")
+                continue
+            self._names.add((kind, name))
+            yield draft
+
+    # ---- programs
+
+    def script(
+        self,
+        draft: ScriptDraft | None,
+        user: tuple[str, str] = ("", ""),
+        *,
+        is_tracked: bool = False,
+    ) -> Script | None:
+        """Returns the program to run, None if it is disabled; `is_tracked`: of a vrrp_script.
+
+        `user` is the account that its block names; the statement's own words come first.
+        """
+        if draft is None or not draft.argv:
+            return None
+        loss = Severity.ERROR if is_tracked else Severity.NOTE
+        word, *rest = draft.argv
+        program = word.removeprefix("<")
+        path = self.host.find_program(program)
+        if not path:
+            self._add(draft, loss, f"{program} not found", "not run")
+            return None
+        account = self._account(draft, user, loss)
+        if account is None:
+            return None
+        if word != program:
+            return Script((path, *rest), *account, shell_reads=True)
+        if self._is_root(account[0]) and self.host.is_insecure(path) and self.is_secure:
+            self._add(draft, loss, f"{path} can be changed by others than root", "not run")
+            return None
+        self._violation(draft, account[0])
+        if not self.host.is_executable(path):
+            self._add(draft, Severity.NOTE, f"{word} cannot be executed", "not run")
+            return None
+        return Script((path, *rest), *account)
+
+    def _account(
+        self, draft: ScriptDraft, user: tuple[str, str], loss: Severity
+    ) -> tuple[str, str] | None:
+        """Returns who runs a program, None if nobody can."""
+        account = (draft.user, draft.group) if draft.user else user
+        if not account[0]:
+            account = self.globals.get("script_user", ("", ""))
+        if account[0]:
+            if self.host.has_account(*account):
+                return account
+            self._add(draft, Severity.ERROR, f"no account {' '.join(account)}", "not run")
+            return None
+        if self.host.has_account(DEFAULT_ACCOUNT, ""):
+            return (DEFAULT_ACCOUNT, "")
+        if self.is_secure:
+            self._add(draft, loss, f"no account {DEFAULT_ACCOUNT}", "not run; see script_user")
+            return None
+        return ("", "")
+
+    def _is_root(self, user: str) -> bool:
+        return not user or self.host.is_root(user)
+
+    def _violation(self, draft: ScriptDraft, user: str) -> None:
+        if not self.is_secure and self._is_root(user):
+            self._add(
+                draft,
+                Severity.SECURITY,
+                f"{draft.argv[0]} runs as root without enable_script_security",
+                "expected that, or a script_user",
+            )
+
+    def _add(self, draft: ScriptDraft, severity: Severity, found: str, expected: str) -> None:
+        self.findings.add(severity, draft.place, f"{draft.keyword}: {found}", expected)

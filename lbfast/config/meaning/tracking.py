@@ -1,0 +1,159 @@
+"""Scripts, files, processes and sessions that are tracked, and the lines that name them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lbfast.config.blocks import Draft
+from lbfast.config.keywords.trackers import TrackLine
+from lbfast.config.meaning.context import Context
+from lbfast.model.vrrp import (
+    BfdInstance,
+    Track,
+    TrackFile,
+    Tracking,
+    TrackProcess,
+    VrrpScript,
+)
+
+_KINDS = {
+    "track_script": "scripts",
+    "track_file": "files",
+    "track_process": "processes",
+    "track_bfd": "bfds",
+}
+_Tracked = VrrpScript | TrackFile | TrackProcess | BfdInstance
+
+
+@dataclass(frozen=True, slots=True)
+class Trackers:
+    """What can be tracked, by name; a name without an object has been disabled."""
+
+    scripts: Mapping[str, VrrpScript | None]
+    files: Mapping[str, TrackFile | None]
+    processes: Mapping[str, TrackProcess | None]
+    bfds: Mapping[str, BfdInstance | None]
+
+
+def trackers(context: Context, top: Draft) -> Trackers:
+    """Returns everything that is tracked; what is incomplete is reported and left out."""
+    scripts: dict[str, VrrpScript | None] = {}
+    for draft in context.unique("vrrp_script", top.get("vrrp_script", [])):
+        _vrrp_script(context, draft, scripts)
+    files = {f.name: f for d in context.unique("track_file", top.get("track_file", []))
+             if (f := _file(context, d))}  # fmt: skip
+    processes = {
+        p.name: p
+        for d in context.unique("vrrp_track_process", top.get("vrrp_track_process", []))
+        if (p := _process(context, d))
+    }
+    bfds = {b.name: b for d in context.unique("bfd_instance", top.get("bfd_instance", []))
+            if (b := _bfd(context, d)) and ("vrrp" in d or "checker" not in d)}  # fmt: skip
+    return Trackers(scripts, files, processes, bfds)
+
+
+def _vrrp_script(context: Context, draft: Draft, known: dict[str, VrrpScript | None]) -> None:
+    """Adds a script; one that cannot be run is known as None."""
+    name = draft.get("name")
+    if draft.get("script") is None:
+        context.findings.error(draft.place, f"vrrp_script {name} without script", "removed")
+        return
+    script = context.script(draft.get("script"), draft.get("user", ("", "")), is_tracked=True)
+    if script is None:
+        known[name] = None
+        return
+    fields = ("interval_us", "timeout_us", "weight", "reverse", "rise", "fall", "init_fail")
+    given = {field: draft.get(field) for field in fields if field in draft}
+    known[name] = VrrpScript(name, script, **given)
+
+
+def _given(draft: Draft, *fields: str) -> dict[str, object]:
+    return {field: draft.get(field) for field in fields if field in draft}
+
+
+def _file(context: Context, draft: Draft) -> TrackFile | None:
+    name, path = draft.get("name"), draft.get("path")
+    if not path:
+        context.findings.error(draft.place, f"track_file {name} without file", "removed")
+        return None
+    fields = _given(draft, "weight", "reverse", "init_value", "overwrite")
+    return TrackFile(name, path, **fields)  # type: ignore[arg-type]
+
+
+def _process(context: Context, draft: Draft) -> TrackProcess | None:
+    name = draft.get("name")
+    if not draft.get("argv"):
+        context.findings.error(
+            draft.place, f"vrrp_track_process {name} without process", "removed"
+        )
+        return None
+    fields = _given(
+        draft, "param_match", "weight", "reverse", "quorum", "quorum_max", "fork_delay_us",
+        "terminate_delay_us", "full_command",
+    )  # fmt: skip
+    quorum, most = draft.get("quorum", 1), draft.get("quorum_max")
+    if most and most < quorum:
+        context.findings.error(
+            draft.at("quorum_max"), f"quorum_max {most} below quorum {quorum}", "removed"
+        )
+        return None
+    return TrackProcess(name, draft.get("argv"), **fields)  # type: ignore[arg-type]
+
+
+def _bfd(context: Context, draft: Draft) -> BfdInstance | None:
+    name = draft.get("name")
+    neighbor, source = draft.get("neighbor"), draft.get("source", b"")
+    if not neighbor:
+        context.findings.error(draft.place, f"bfd_instance {name} without neighbor_ip", "removed")
+        return None
+    if source and len(source) != len(neighbor):
+        context.findings.error(draft.at("source"), "source of another family", "removed")
+        return None
+    fields = _given(
+        draft, "source", "min_rx_us", "min_tx_us", "idle_tx_us", "multiplier", "passive", "ttl",
+        "max_hops", "weight", "reverse",
+    )  # fmt: skip
+    return BfdInstance(name, neighbor, **fields)  # type: ignore[arg-type]
+
+
+def tracking(context: Context, draft: Draft, known: Trackers, what: str) -> Tracking:
+    """Returns what an instance or a group tracks; unknown names are reported and left out."""
+    found: dict[str, tuple[Track, ...]] = {}
+    for block, field in _KINDS.items():
+        objects: Mapping[str, _Tracked | None] = getattr(known, field)
+        lines: list[TrackLine] = draft.get(block, [])
+        found[field] = tuple(
+            track
+            for line in _once(context, lines, block)
+            if (track := _track(context, line, objects, f"{what}: {block}"))
+        )
+    interfaces = []
+    for line in _once(context, draft.get("track_interface", []), "track_interface"):
+        context.require_interface(line.name, line.place, f"{what}: track_interface")
+        interfaces.append(Track(line.name, line.weight or 0, line.reverse))
+    return Tracking(interfaces=tuple(interfaces), **found)
+
+
+def _once(context: Context, lines: list[TrackLine], block: str) -> list[TrackLine]:
+    first: dict[str, TrackLine] = {}
+    for line in lines:
+        if line.name in first:
+            context.findings.error(line.place, f"{block} {line.name} again", "ignored")
+        else:
+            first[line.name] = line
+    return list(first.values())
+
+
+def _track(
+    context: Context, line: TrackLine, objects: Mapping[str, _Tracked | None], what: str
+) -> Track | None:
+    if line.name not in objects:
+        context.findings.error(line.place, f"{what} {line.name} not found", "ignored")
+        return None
+    tracked = objects[line.name]
+    if tracked is None:
+        return None
+    if line.weight is None:
+        return Track(line.name, tracked.weight, tracked.reverse)
+    return Track(line.name, line.weight, line.reverse)

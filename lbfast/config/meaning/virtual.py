@@ -1,0 +1,296 @@
+"""virtual_server: services, real servers and what is inherited (spec 2.10, 2.11)."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lbfast.config.blocks import Draft
+from lbfast.config.findings import Place
+from lbfast.config.keywords.virtual import DEFAULT_PERSISTENCE_S, GroupEntry, MethodWords
+from lbfast.config.meaning.checkers import checkers, timing
+from lbfast.config.meaning.context import Context
+from lbfast.config.values import text_of
+from lbfast.model import (
+    AF_INET,
+    AF_INET6,
+    Method,
+    RealServer,
+    ServerKey,
+    ServiceFlags,
+    ServiceKey,
+    VirtualService,
+)
+from lbfast.model.check import CheckedServer, CheckedService, FileCheck, SorryServer
+from lbfast.model.vrrp import TrackFile
+
+_SAME_PORT = (Method.DROUTE, Method.TUNNEL)
+
+
+def family(addr: bytes) -> int:
+    return AF_INET if len(addr) == 4 else AF_INET6
+
+
+class Service:
+    """One virtual_server block on its way to a CheckedService."""
+
+    def __init__(self, context: Context, draft: Draft, groups: Mapping[str, Draft]) -> None:
+        self.context, self.draft, self.groups = context, draft, groups
+        self.name = self._name()
+        self.method: MethodWords = draft.get("method", MethodWords(Method.MASQ))
+
+    def _name(self) -> str:
+        draft = self.draft
+        if "group" in draft:
+            return f"virtual_server group {draft.get('group')}"
+        if "fwmark" in draft:
+            return f"virtual_server fwmark {draft.get('fwmark')}"
+        addr, port = draft.get("endpoint")
+        return f"virtual_server {text_of(addr)} {port}"
+
+    def error(self, place: Place, found: str, expected: str) -> None:
+        self.context.findings.error(place, f"{self.name}: {found}", expected)
+
+    def entries(self) -> list[GroupEntry]:
+        """Returns the addresses and marks of this block."""
+        draft = self.draft
+        if "group" not in draft:
+            addr, port = draft.get("endpoint", (b"", 0))
+            return [GroupEntry(draft.place, addr, port, draft.get("fwmark", 0))]
+        group = self.groups.get(draft.get("group"))
+        if group is None or not group.get("entries"):
+            self.error(draft.place, "no such virtual_server_group, or an empty one", "ignored")
+            return []
+        entries: list[GroupEntry] = group.get("entries")
+        return entries
+
+    # ---- the service itself
+
+    def defaults(self) -> tuple[str, int]:
+        """Returns scheduler and protocol; what is not said is reported."""
+        draft = self.draft
+        marks_only = all(entry.fwmark for entry in self.list)
+        if "scheduler" not in draft:
+            self.error(draft.place, "no lb_algo", "wlc is used")
+        if "method" not in draft:
+            self.error(draft.place, "no lb_kind", "NAT is used")
+        if marks_only:
+            if "protocol" in draft:
+                self.error(draft.at("protocol"), "protocol of a mark", "ignored")
+        elif "protocol" not in draft:
+            self.error(draft.place, "no protocol", "UDP is used")
+        return draft.get("scheduler", "wlc"), draft.get("protocol", socket.IPPROTO_UDP)
+
+    def persistence(self, protocol: int) -> tuple[int, ServiceFlags]:
+        """Returns the persistence time-out, and the flags."""
+        draft = self.draft
+        flags: ServiceFlags = draft.get("flags", ServiceFlags.NONE)
+        for scheduler, flag, word, place in draft.get("scheduler_flags", []):
+            if draft.get("scheduler", "wlc") == scheduler:
+                flags |= flag
+            else:
+                self.error(place, f"{word} without lb_algo {scheduler}", "ignored")
+        if draft.get("ops"):
+            if protocol == socket.IPPROTO_UDP or all(entry.fwmark for entry in self.list):
+                flags |= ServiceFlags.ONEPACKET
+            else:
+                self.error(draft.at("ops"), "ops needs protocol UDP", "ignored")
+        seconds: int = draft.get("persistence_s", 0)
+        if not seconds and "granularity" in draft:
+            seconds = DEFAULT_PERSISTENCE_S
+        if not seconds and any(not entry.fwmark and not entry.port for entry in self.list):
+            self.error(draft.place, "no port", f"persistence of {DEFAULT_PERSISTENCE_S} s is set")
+            seconds = DEFAULT_PERSISTENCE_S
+        return seconds, flags | (ServiceFlags.PERSISTENT if seconds else ServiceFlags.NONE)
+
+    def services(self, default_family: int) -> tuple[VirtualService, ...]:
+        scheduler, protocol = self.defaults()
+        seconds, flags = self.persistence(protocol)
+        found: dict[ServiceKey, VirtualService] = {}
+        for entry in self.list:
+            key = self._key(entry, protocol, default_family)
+            netmask = self._netmask(key.af)
+            found[key] = VirtualService(
+                key, scheduler, flags, seconds, netmask, self.draft.get("pe_name", "")
+            )
+        return tuple(found.values())
+
+    def _key(self, entry: GroupEntry, protocol: int, default_family: int) -> ServiceKey:
+        if entry.fwmark:
+            af = entry.af or self.draft.get("ip_family", default_family)
+            return ServiceKey(af, fwmark=entry.fwmark)
+        return ServiceKey(family(entry.addr), protocol, entry.addr, entry.port)
+
+    def _netmask(self, af: int) -> int:
+        plain = 0xFFFFFFFF if af == AF_INET else 128
+        if "granularity" not in self.draft:
+            return plain
+        of, mask = self.draft.get("granularity")
+        if af == AF_INET and of == AF_INET6:
+            return int(mask)  # as inet_aton reads a lone number: it is an address
+        return int(mask) if of == af else plain
+
+    # ---- real servers
+
+    def servers(self) -> list[CheckedServer]:
+        found: dict[ServerKey, CheckedServer] = {}
+        for draft in self.draft.get("servers", []):
+            server = self._server(draft)
+            if server is None:
+                continue
+            if server.server.key in found:
+                self.error(draft.place, f"real_server {text_of(server.server.key.addr)} again",
+                           "the first one holds")  # fmt: skip
+                continue
+            found[server.server.key] = server
+        return list(found.values())
+
+    def _server(self, draft: Draft) -> CheckedServer | None:
+        addr, port = draft.get("endpoint")
+        method: MethodWords = draft.get("method", self.method)
+        address = next((entry for entry in self.list if not entry.fwmark), None)
+        if address and len(address.addr) != len(addr) and method.method is not Method.TUNNEL:
+            self.error(draft.place, f"real_server {text_of(addr)} is of another family", "removed")
+            return None
+        port = self._port(draft, method.method, port, address)
+        weight = draft.get("weight", self.draft.get("weight", 1))
+        server = RealServer(
+            ServerKey(family(addr), addr, port),
+            method.method,
+            weight,
+            draft.get("u_threshold", 0),
+            draft.get("l_threshold", 0),
+            method.tun_type,
+            method.tun_port,
+            method.tun_flags,
+        )
+        return CheckedServer(
+            server,
+            checkers(self.context, draft.get("checkers", []), addr),
+            timing(draft),
+            draft.get("inhibit_on_failure"),
+            self.context.script(draft.get("notify_up")),
+            self.context.script(draft.get("notify_down")),
+            draft.get("smtp_alert"),
+            draft.get("virtualhost", ""),
+        )
+
+    def _port(self, draft: Draft, method: Method, port: int, address: GroupEntry | None) -> int:
+        """Returns the port: the service's where none is given, and with DR and TUN."""
+        if address is None:
+            return port if method is Method.MASQ else 0
+        if not port:
+            return address.port
+        if method in _SAME_PORT and port != address.port:
+            self.error(draft.place, f"port {port} with that method", f"{address.port} is used")
+            return address.port
+        return port
+
+    def sorry(self) -> SorryServer | None:
+        draft = self.draft
+        if "sorry_server" not in draft:
+            return None
+        addr, port = draft.get("sorry_server")
+        method: MethodWords = draft.get("sorry_method", self.method)
+        address = next((entry for entry in self.list if not entry.fwmark), None)
+        if address and len(address.addr) != len(addr) and method.method is not Method.TUNNEL:
+            self.error(draft.at("sorry_server"), "sorry_server of another family", "removed")
+            return None
+        port = self._port(draft, method.method, port, address)
+        server = RealServer(
+            ServerKey(family(addr), addr, port), method.method, 1, 0, 0,
+            method.tun_type, method.tun_port, method.tun_flags,
+        )  # fmt: skip
+        return SorryServer(server, draft.get("sorry_inhibit", False))
+
+    # ---- quorum
+
+    def quorum(self, servers: list[CheckedServer]) -> tuple[int, int]:
+        draft = self.draft
+        total = sum(server.server.weight for server in servers)
+        quorum: int = draft.get("quorum", 1)
+        hysteresis: int = draft.get("hysteresis", 0)
+        if quorum > total:
+            self.error(draft.at("quorum"), f"quorum {quorum} above the sum of weights", f"{total}")
+            quorum = max(total, 1)
+        if hysteresis >= quorum:
+            self.error(draft.at("hysteresis"), f"hysteresis {hysteresis} not below the quorum",
+                       f"{quorum - 1} is used")  # fmt: skip
+            hysteresis = quorum - 1
+        return quorum, hysteresis
+
+    def finish(self) -> CheckedService | None:
+        """Returns the service with all its servers, None if it has to be left out."""
+        draft, context = self.draft, self.context
+        self.list = self.entries()
+        if not self.list:
+            return None
+        servers = self.servers()
+        if not servers:
+            self.error(draft.place, "no real_server", "ignored")
+            return None
+        services = self.services(servers[0].server.key.af)
+        quorum, hysteresis = self.quorum(servers)
+        fields: dict[str, Any] = {
+            name: draft.get(name, False) for name in ("omega", "ha_suspend", "inhibit_on_failure")
+        }
+        return CheckedService(
+            services,
+            draft.get("group", ""),
+            tuple(servers),
+            self.sorry(),
+            timing(draft),
+            quorum,
+            hysteresis,
+            context.script(draft.get("quorum_up")),
+            context.script(draft.get("quorum_down")),
+            smtp_alert=draft.get("smtp_alert"),
+            virtualhost=draft.get("virtualhost", ""),
+            **fields,
+        )
+
+
+def services(context: Context, top: Draft) -> tuple[CheckedService, ...]:
+    """Returns all virtual servers; of two with one key the first holds."""
+    groups = {draft.get("name"): draft for draft in top.get("virtual_server_group", [])}
+    taken: set[ServiceKey] = set()
+    found = []
+    for draft in top.get("virtual_server", []):
+        made = Service(context, draft, groups).finish()
+        if made is None:
+            continue
+        again = [service.key for service in made.services if service.key in taken]
+        if again:
+            context.findings.note(
+                draft.place, "virtual_server with a key that is taken", "ignored"
+            )
+            made = dataclasses.replace(
+                made, services=tuple(s for s in made.services if s.key not in taken)
+            )
+        taken |= {service.key for service in made.services}
+        if made.services:
+            found.append(made)
+    return tuple(found)
+
+
+def drop_unknown_files(
+    context: Context, services: Iterable[CheckedService], files: Mapping[str, TrackFile | None]
+) -> tuple[CheckedService, ...]:
+    """Takes out FILE_CHECKs of files that there are none of."""
+
+    def kept(server: CheckedServer, place: Place) -> CheckedServer:
+        good = []
+        for checker in server.checkers:
+            if isinstance(checker, FileCheck) and checker.track_file not in files:
+                context.findings.error(place, f"no track_file {checker.track_file}", "removed")
+            else:
+                good.append(checker)
+        return dataclasses.replace(server, checkers=tuple(good))
+
+    place = context.globals.place
+    return tuple(
+        dataclasses.replace(service, servers=tuple(kept(s, place) for s in service.servers))
+        for service in services
+    )

@@ -1,0 +1,236 @@
+"""Lines of files to statements and braces: comments, includes, conditions, definitions, loops.
+
+The stages and their order are those of spec 1.1; what a statement means is not known here.
+"""
+
+from __future__ import annotations
+
+import enum
+import random
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from lbfast.config import include
+from lbfast.config.findings import Findings, Place
+from lbfast.config.host import Host
+from lbfast.config.loops import LoopError, expand_loop
+from lbfast.config.words import BANG, HASH, has_open_quote, split
+
+_DEFINITION = re.compile(r"\$([A-Za-z_]\w*)=(.*)$", re.ASCII | re.DOTALL)
+_REFERENCE = re.compile(
+    r"\$\{(?P<call>_RANDOM|_ENV)(?P<args>(?: +[^ }]+)*) *\}"
+    r"|\$\{(?P<braced>[A-Za-z_]\w*)\}"
+    r"|\$(?P<bare>[A-Za-z_]\w*)(?=[\s),]|$)",
+    re.ASCII,
+)
+_CONDITION = re.compile(r"@(\^?)(\S*)\s*(.*)$", re.DOTALL)
+_MAX_DEPTH = 64
+_RANDOM_MAX = 32767
+
+Names = Mapping[str, str]
+
+
+class Kind(enum.Enum):
+    STATEMENT = "statement"
+    OPEN = "{"
+    CLOSE = "}"
+    END = "end of file"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    kind: Kind
+    text: str
+    place: Place
+
+
+def strip_comment(text: str) -> str:
+    """Returns the line without its comment and the blanks around it.
+
+    # and ! begin one outside double quotes unless a backslash stands before them.
+    """
+    kept: list[str] = []
+    is_quoted = False
+    at = 0
+    while at < len(text):
+        char = text[at]
+        if char == '"':
+            is_quoted = not is_quoted
+        elif not is_quoted and char == "\\" and text[at + 1 : at + 2] in ("#", "!"):
+            at += 1
+            char = HASH if text[at] == "#" else BANG
+        elif not is_quoted and char in "#!":
+            break
+        kept.append(char)
+        at += 1
+    return "".join(kept).strip()
+
+
+@dataclass(slots=True)
+class Preprocessor:
+    """Reads one configuration; tokens come in the order of its text."""
+
+    host: Host
+    findings: Findings
+    config_id: str
+    includes: include.Strictness = field(default_factory=include.Strictness)
+    random: random.Random = field(default_factory=random.Random)
+    _definitions: dict[str, list[str]] = field(default_factory=dict)
+    _unfinished: list[str] | None = None  # lines of a definition that goes on
+    _files: list[str] = field(default_factory=list)
+
+    def read(self, path: str) -> Iterator[Token]:
+        """Yields the tokens of a file and of those that it includes; OSError for the first."""
+        lines = self.host.read_lines(path)
+        if len(self._files) >= _MAX_DEPTH:
+            self.findings.error(Place(path), "included too deep", f"at most {_MAX_DEPTH} levels")
+            return
+        self._files.append(path)
+        is_strict = self.includes.default
+        for number, line in enumerate(lines, 1):
+            yield from self._physical(line, Place(path, number))
+        self.includes.default = is_strict
+        self._files.pop()
+
+    def _physical(self, line: str, place: Place) -> Iterator[Token]:
+        text = strip_comment(line)
+        if self._unfinished is not None:
+            self._go_on(text)
+        elif text:
+            if has_open_quote(text):
+                self.findings.error(place, f"unmatched quote in {text!r}", 'expected another "')
+            words = split(text)
+            if words and words[0] in include.KEYWORDS:
+                yield from self._include(words, place)
+            else:
+                yield from self._logical(text, place, {}, 0)
+
+    def _go_on(self, text: str) -> None:
+        assert self._unfinished is not None
+        if text.endswith("\\"):
+            self._unfinished.append(text[:-1].rstrip())
+        else:
+            self._unfinished.append(text)
+            self._unfinished = None
+
+    def _include(self, words: list[str], place: Place) -> Iterator[Token]:
+        if len(words) < 2:
+            self.findings.error(place, f"{words[0]} alone", "expected a file name")
+            return
+        for path in include.find(
+            self.host, words[0], words[1], self.includes, place, self.findings
+        ):
+            try:
+                yield from self.read(path)
+            except OSError as failed:
+                self.includes.report_unreadable(
+                    words[0], self.findings, place, f"{path}: {failed.strerror}"
+                )
+
+    def _logical(self, text: str, place: Place, names: Names, depth: int) -> Iterator[Token]:
+        """Takes a line without comment through the stages 4 to 8."""
+        if depth > _MAX_DEPTH:
+            self.findings.error(place, "a parameter refers to itself", "expected an end to it")
+            return
+        if text.startswith("@"):
+            kept = self._condition(text)
+            if kept:
+                yield from self._logical(kept, place, names, depth + 1)
+        elif definition := _DEFINITION.match(text):
+            self._define(definition[1], definition[2].strip(), place)
+        elif text.startswith("~"):
+            yield from self._loop(text, place, names, depth)
+        else:
+            yield from self._replace(text, place, names, depth)
+
+    def _condition(self, text: str) -> str:
+        match = _CONDITION.match(text)
+        assert match is not None
+        is_wanted = (match[2] == self.config_id) != bool(match[1])
+        return match[3] if is_wanted else ""
+
+    def _define(self, name: str, value: str, place: Place) -> None:
+        if name.startswith("_"):
+            self.findings.error(place, f"definition of ${name}", "names with a leading _ are ours")
+        elif value == "\\":
+            self._unfinished = self._definitions[name] = []
+        else:
+            self._definitions[name] = [value]
+
+    def _loop(self, text: str, place: Place, names: Names, depth: int) -> Iterator[Token]:
+        try:
+            rounds, rest = expand_loop(self._substitute_head(text, names))
+        except LoopError as wrong:
+            self.findings.error(place, str(wrong), "expected ~SEQ(name, ...) or ~LST(name, ...)")
+            return
+        for round_names in rounds:
+            yield from self._logical(rest, place, {**names, **round_names}, depth + 1)
+
+    def _substitute_head(self, text: str, names: Names) -> str:
+        """Replaces parameters inside the parentheses of a loop."""
+        head, parenthesis, rest = text.partition(")")
+        lines = self._substitute(head, Place(""), names)
+        return " ".join(lines) + parenthesis + rest
+
+    def _replace(self, text: str, place: Place, names: Names, depth: int) -> Iterator[Token]:
+        """Replaces parameters; a line that changed goes through the stages once more."""
+        lines = self._substitute(text, place, names)
+        if lines == [text]:
+            yield from self._split(text, place, names, depth)
+            return
+        for line in lines:
+            if bare := strip_comment(line):
+                yield from self._logical(bare, place, names, depth + 1)
+
+    def _substitute(self, text: str, place: Place, names: Names) -> list[str]:
+        """Returns the text with every known reference replaced once, as one or more lines."""
+        lines = [""]
+        end = 0
+        for match in _REFERENCE.finditer(text):
+            value = self._value(match, place, names)
+            if value is None:
+                continue
+            lines[-1] += text[end : match.start()] + value[0]
+            lines += value[1:]
+            end = match.end()
+        lines[-1] += text[end:]
+        return lines
+
+    def _value(self, match: re.Match[str], place: Place, names: Names) -> list[str] | None:
+        """Returns the lines that a reference stands for, None if it stands for itself."""
+        if match["call"]:
+            return self._call(match["call"], match["args"].split())
+        name = match["braced"] or match["bare"]
+        if name in names:
+            return [names[name]]
+        if name.startswith("_"):
+            directory = place.file.rpartition("/")[0] or "."
+            known = {"_PWD": directory, "_INSTANCE": self.config_id, "_HASH": HASH, "_BANG": BANG}
+            return [known[name]] if name in known else None
+        value = self._definitions.get(name)
+        return (value or [""]) if value is not None else None
+
+    def _call(self, name: str, args: list[str]) -> list[str] | None:
+        if name == "_ENV":
+            value = self.host.environment(args[0]) if args else None
+            return None if value is None else [value]
+        if len(args) > 2 or not all(arg.isascii() and arg.isdigit() for arg in args):
+            return None
+        low, high = ([int(arg) for arg in args] + [0, _RANDOM_MAX][len(args) :])[:2]
+        return [str(self.random.randint(low, max(low, high)))]
+
+    def _split(self, text: str, place: Place, names: Names, depth: int) -> Iterator[Token]:
+        """Cuts at the first brace outside quotes; what follows it is a new line."""
+        is_quoted = False
+        for at, char in enumerate(text):
+            if char == '"':
+                is_quoted = not is_quoted
+            elif char in "{}" and not is_quoted:
+                if before := text[:at].strip():
+                    yield Token(Kind.STATEMENT, before, place)
+                yield Token(Kind(char), char, place)
+                if rest := text[at + 1 :].strip():
+                    yield from self._logical(rest, place, names, depth)
+                return
+        yield Token(Kind.STATEMENT, text, place)
