@@ -70,8 +70,6 @@ class TlsConversation:
             result = self._read() if self._is_open else self._shake_hands()
         except ssl.SSLWantReadError:
             result = None
-        except ssl.SSLZeroReturnError:
-            return self._inner.closed()
         except ssl.SSLError as wrong:
             return failure(f"TLS: {wrong.reason or wrong}")
         return self._outgoing.read() if result is None else result
@@ -85,7 +83,10 @@ class TlsConversation:
     def _read(self) -> Result | None:
         """Hands on all that can be decrypted; ends by SSLWantReadError or a verdict."""
         while True:
-            said = self._say(self._inner.received(self._tls.read(_CHUNK)))
+            data = self._tls.read(_CHUNK)
+            if not data:  # the end that TLS prescribes
+                return self._inner.closed()
+            said = self._say(self._inner.received(data))
             if said is not None:
                 return said
 
