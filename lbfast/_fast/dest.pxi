@@ -117,6 +117,7 @@ cdef int dest_add(engine_t *e, uint32_t svc, const dest_t *new) noexcept nogil:
         counts_clear(e, e.dest_counts, e.max_dests, i)
         e.dests[i].vorder = s.order
     dest_set(&e.dests[i], new)
+    e.dests[i].last_weight = new.weight  # a revived one forgets that of its former life, too
     return dest_link(e, svc, i)
 
 
@@ -134,7 +135,6 @@ cdef uint32_t dest_fresh(engine_t *e, const dest_t *new) noexcept nogil:
     e.dests[i].addr = new.addr
     e.dests[i].port = new.port
     e.dests[i].af = new.af
-    e.dests[i].last_weight = new.weight
     counts_clear(e, e.dest_counts, e.max_dests, i)
     return i
 
@@ -197,19 +197,33 @@ cdef void dest_unlink(engine_t *e, uint32_t svc, uint32_t at) noexcept nogil:
     map_del(&e.members, &d.addr, proto_port(d.af, d.port), svc + 1)
     sched_changed(e, svc, DEST_REMOVED, at, <uint32_t>(d - e.dests))
     d.svc = NO_INDEX
-    if e.settings.expire_nodest_conn and d.refs:
-        dest_sweep(e, <uint32_t>(d - e.dests))
+    if e.settings.expire_nodest_conn:
+        dest_sweep(e)
 
 
-cdef void dest_sweep(engine_t *e, uint32_t dest) noexcept nogil:
-    """Expire the connections of a deleted destination (expire_nodest_conn, spec 2.6)."""
-    cdef uint32_t i
+cdef void dest_sweep(engine_t *e) noexcept nogil:
+    """Expire the entries of every deleted destination, and controllers that this leaves without
+    a child (expire_nodest_conn, spec 2.6)."""
+    cdef uint32_t i, control
     for i in range(e.header.fresh):
+        if not entry_is_orphan(e, i):
+            continue
+        control = e.conns[i].control
+        conn_expire_now(&e.workers[conn_owner(e, i)], i)
         if (
-            e.conns[i].flags & CONN_HASHED and e.conns[i].dest == dest
-            and not e.conns[i].flags & CONN_TEMPLATE
+            control != NO_INDEX and e.conns[control].flags & CONN_HASHED
+            and e.conns[control].n_control == 0
         ):
-            conn_expire_now(&e.workers[conn_owner(e, i)], i)
+            conn_expire_now(&e.workers[conn_owner(e, control)], control)
+
+
+cdef inline bint entry_is_orphan(engine_t *e, uint32_t i) noexcept nogil:
+    """Whether the entry's destination was deleted, and the entry controls no other."""
+    cdef const conn_t *c = &e.conns[i]
+    return (
+        c.flags & CONN_HASHED and c.n_control == 0 and c.dest != NO_INDEX
+        and not e.dests[c.dest].flags & DEST_AVAILABLE
+    )
 
 
 cdef void trash_run(engine_t *e, uint32_t now_s) noexcept nogil:

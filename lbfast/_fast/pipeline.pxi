@@ -121,24 +121,26 @@ cdef inline bint starts_connection(const pkt_t *p) noexcept nogil:
 cdef verdict_t request_stage(worker_t *w, pkt_t *p) noexcept nogil:
     """From the client: find or make the connection, account, send (spec 2.2)."""
     cdef engine_t *e = <engine_t *>w.engine
-    cdef uint32_t i
+    cdef uint32_t i, old = NO_INDEX
     cdef verdict_t v
     i = conn_find_in(e, p.hash, p.is_v6, p.protocol, &p.saddr, p.sport, &p.daddr, p.dport)
     if i == NO_INDEX and LB_UNLIKELY(e.nexpected):
         i = expected_take(w, p, False)
     if LB_LIKELY(i != NO_INDEX):
         if LB_UNLIKELY(starts_connection(p)) and conn_is_old(w, p, i):
-            conn_expire_now(w, i)
+            old = i
             i = NO_INDEX
         elif e.conns[i].dest != NO_INDEX and LB_UNLIKELY(
             not e.dests[e.conns[i].dest].flags & DEST_AVAILABLE
         ):
             if not e.settings.expire_nodest_conn:
                 return drop(w, R_DEST_GONE)
-            conn_expire_now(w, i)
+            old = i
             i = NO_INDEX
     if LB_UNLIKELY(i == NO_INDEX):
         v = schedule_stage(w, p, &i)
+        if old != NO_INDEX:               # it counts on its server until the new one has its own
+            conn_expire_now(w, old)
         if v != NEXT:
             return v
     count_in(w, p, i)

@@ -21,6 +21,7 @@ from lbfast.replay.packets import ICMP, ICMPV6, TCP, Packet
 START_NS = 1_000_000_000_000
 SECOND_NS = 1_000_000_000
 ESTIMATION_S, TRASH_S = 2, 60
+TIMERS_NS = 50_000_000  # how often a worker runs its timers
 PLENTY = 1 << 40  # pages of free memory
 SPENT_S = {"wire": 0.2, "sync": 0.15, "syncout": 3.6, "drop": 0.12}
 PROTOCOL_NAMES = {0: "ip", socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp",
@@ -98,10 +99,10 @@ class Director:
         """Lets time pass: the timers, the estimators and the trash get their turns."""
         end = self.now_ns + round(seconds * SECOND_NS)
         while self.now_ns < end:
-            second = self.now_ns // SECOND_NS + 1
-            self.now_ns = min(end, second * SECOND_NS)
+            self.now_ns = min(end, (self.now_ns // TIMERS_NS + 1) * TIMERS_NS)
             self.engine.process([], self.now_ns)
-            if self.now_ns == second * SECOND_NS:
+            second, rest_ns = divmod(self.now_ns, SECOND_NS)
+            if rest_ns == 0:
                 if second % ESTIMATION_S == 0:
                     self.engine.estimate()
                 self.engine.defend(PLENTY)

@@ -134,6 +134,18 @@ def test_template_outlives_its_connections_by_a_minute_at_most() -> None:
     assert world.connections() == []
 
 
+@pytest.mark.covers("C-184", "C-185")
+def test_template_that_ends_within_a_second_of_its_child_stays_a_minute() -> None:
+    world = Lab(
+        "--set 0 0 2", f"-A -u {VIP}:80 -s rr -p 2", f"-a -u {VIP}:80 -r 10.2.0.1:80 -m"
+    )
+    world.ask(4000, "", proto="udp")
+    world.wait(0.3)
+    world.ask(4000, "", proto="udp")  # the connection ends 0.3 s after the template
+    world.wait(10)
+    assert world.state(0)[1] in (51, 52)
+
+
 @pytest.mark.covers("C-194")
 def test_one_packet_flag_means_nothing_to_tcp() -> None:
     world = Lab("-A -f 1 -s rr -o", "-a -f 1 -r 10.2.0.1:80 -m")

@@ -82,6 +82,42 @@ def test_expire_nodest_conn_ends_the_connections_of_a_deleted_server() -> None:
     assert world.ask(4000) == "10.2.0.1:80"
 
 
+@pytest.mark.covers("C-054")
+def test_expire_nodest_conn_sweeps_what_earlier_removals_left() -> None:
+    world = lab("10.2.0.1:80", "10.2.0.2:80", "10.2.0.3:80")
+    for port in (4000, 4001, 4002):
+        world.ask(port)
+    world.words(f"-d -t {VIP}:80 -r 10.2.0.3:80")
+    assert len(world.connections()) == 3
+    world.tables.set_sysctl("expire_nodest_conn", "1")
+    world.words(f"-d -t {VIP}:80 -r 10.2.0.2:80")
+    assert [row[3] for row in world.connections()] == ["10.2.0.1:80"]
+
+
+@pytest.mark.covers("C-054")
+def test_expire_nodest_conn_sweeps_templates() -> None:
+    world = Lab(
+        f"-A -t {VIP}:80 -s rr -p 100", f"-a -t {VIP}:80 -r 10.2.0.1:80 -m", expire_nodest_conn=1
+    )
+    world.ask(4000), world.ask(4000, "A")  # the template was of use: it would outlive its child
+    world.words(f"-d -t {VIP}:80 -r 10.2.0.1:80")
+    assert world.connections() == []
+
+
+@pytest.mark.covers("C-032", "C-236")
+def test_server_revived_with_weight_0_has_no_place_in_mh() -> None:
+    world = Lab(
+        f"-A -t {VIP}:80 -s mh",
+        f"-a -t {VIP}:80 -r 10.2.0.1:80 -m",
+        f"-a -t {VIP}:80 -r 10.2.0.2:80 -m",
+    )
+    clients = [f"192.0.2.{n}" for n in range(1, 40)]
+    assert {world.ask(4000, src=c) for c in clients} == {"10.2.0.1:80", "10.2.0.2:80"}
+    world.words(f"-d -t {VIP}:80 -r 10.2.0.2:80")
+    world.words(f"-a -t {VIP}:80 -r 10.2.0.2:80 -m -w 0")
+    assert {world.ask(4001, src=c) for c in clients} == {"10.2.0.1:80"}
+
+
 @pytest.mark.covers("C-187")
 def test_clearing_the_services_leaves_the_connections() -> None:
     world = lab()
@@ -126,6 +162,20 @@ def test_overload_ends_below_the_lower_threshold(lower: int, ends_at: int) -> No
         world.wait(11)
         left -= 1
     assert not overloaded(world)
+
+
+@pytest.mark.covers("C-034", "C-048", "C-186")
+def test_reopened_connection_counts_until_the_new_one_has_its_server() -> None:
+    world = Lab(
+        f"-A -t {VIP}:80 -s fo",
+        f"-a -t {VIP}:80 -r 10.2.0.1:80 -m -w 2 -x 1",
+        f"-a -t {VIP}:80 -r 10.2.0.2:80 -m -w 1",
+    )
+    assert world.ask(4000) == "10.2.0.1:80"
+    world.ask(4000, "A"), world.ask(4000, "R")
+    assert world.ask(4000) == "10.2.0.2:80"  # the old entry fills the first still
+    assert world.ask(4001) == "10.2.0.1:80"
+    assert world.loads() == {"10.2.0.1:80": (1, 0, 0), "10.2.0.2:80": (1, 0, 0)}
 
 
 @pytest.mark.covers("C-034", "C-036")
