@@ -1,12 +1,12 @@
 """One VRRP speaker as a process of its own: `python -m tests.vrrp_speaker CONFIG`.
 
-CONFIG is a pickled VrrpConfig.  SIGTERM stops it; SIGHUP reads CONFIG again.  States are printed as `state INSTANCE STATE`, after `ready`.
+CONFIG is a pickled VrrpConfig.  SIGTERM stops it; SIGHUP reads CONFIG again.  It prints `ready`
+and then `state INSTANCE STATE`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import pickle
 import signal
@@ -18,6 +18,7 @@ import uvloop
 from lbfast.model.vrrp import VrrpConfig, VrrpInstance
 from lbfast.vrrp.actions import State
 from lbfast.vrrp.service import VrrpService
+from lbfast.vrrp.urgency import be_prompt
 
 
 def told(instance: VrrpInstance, state: State) -> None:
@@ -44,9 +45,8 @@ async def run(path: Path) -> None:
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGHUP, reload)
     await service.start(config)
+    be_prompt()
     print("ready", flush=True)
-    gc.collect()
-    gc.freeze()
     await stop.wait()
     await service.stop()
 
