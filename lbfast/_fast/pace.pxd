@@ -4,13 +4,16 @@ A sleep that a frame ends costs some 8 us of CPU time, three to six times what f
 costs, so under load it pays to sleep a while and find many.  A lone packet must not wait for the
 clock, nor must senders who wait for answers (a closed loop): sleeping longer would only slow them
 down.  What tells an open loop from a closed one is the rate: if frames come as fast with the
-longer sleep as with the shorter, nobody is waiting for us.  Figures: docs/rings.md.
+longer sleep as with the shorter, nobody is waiting for us.  That finds the loss of a quarter of
+the rate and not less, so TCP, whose senders always wait, gets short naps or none.  Figures:
+docs/rings.md.
 """
 from libc.stdint cimport uint32_t, uint64_t
 
 cdef enum:
     NAP_MIN_US = 225            # the first trial
     NAP_MAX_US = 900            # under a millisecond, whatever the load
+    NAP_TCP_US = 100            # the longest when more than an eighth of the frames are TCP
     NAP_FEW = 3                 # fewer frames are not worth a nap
     NAP_MANY = 768              # with so many, naps become shorter: a ring is finite
     MAJORITY = 5                # of up to nine naps: one that the scheduler disturbed decides nothing
@@ -19,8 +22,14 @@ cdef enum:
     TRIAL_MIN = 32              # at first,
     TRIAL_MAX = 16384           # and after many trials in vain
 
+ctypedef struct came_t:         # frames since the last sleep began
+    uint32_t frames
+    uint32_t tcp                # of these
+    uint32_t big                # super-frames, whose senders wait for acknowledgements
+
 ctypedef struct pace_t:
     uint32_t max_us             # NAP_MAX_US or less; 0 = never sleep by the clock
+    uint32_t limit_us           # the same for what comes at present
     uint32_t nap_us             # 0 = wait for a frame
     uint32_t sleeps             # since the way to wait was last changed: how many,
     uint64_t frames             # what they brought,
@@ -41,6 +50,7 @@ cdef inline void pace_count(pace_t *p) noexcept nogil:
 
 cdef inline void pace_reset(pace_t *p, uint32_t max_us) noexcept nogil:
     p.max_us = max_us if max_us < NAP_MAX_US else NAP_MAX_US
+    p.limit_us = p.max_us
     p.nap_us = 0
     p.rate = 0
     p.recheck = False
@@ -65,7 +75,7 @@ cdef inline uint32_t pace_vain(pace_t *p) noexcept nogil:
 
 
 cdef inline uint32_t pace_nap(pace_t *p, uint32_t nap_us) noexcept nogil:
-    p.nap_us = nap_us if nap_us < p.max_us else p.max_us
+    p.nap_us = nap_us if nap_us < p.limit_us else p.limit_us
     pace_count(p)
     return p.nap_us
 
@@ -75,21 +85,25 @@ cdef inline uint64_t pace_rate(const pace_t *p) noexcept nogil:
 
 
 cdef inline uint32_t pace_next(
-    pace_t *p, uint32_t frames, uint64_t us, uint32_t big
+    pace_t *p, const came_t *came, uint64_t us
 ) noexcept nogil:
     """Return for how many microseconds to sleep now; 0 = until a frame comes.
 
-    frames: how many came since the last sleep began, us: how long ago that was; big: super-frames
-    among them, whose senders wait for acknowledgements.
+    came: frames since the last sleep began, us: how long ago that was.
     """
-    if big or p.max_us == 0:
+    if came.big or p.max_us == 0:
         return pace_awake(p, p.trial)
+    p.limit_us = p.max_us
+    if came.tcp * 8 > came.frames and p.max_us > NAP_TCP_US:
+        p.limit_us = NAP_TCP_US
     p.sleeps += 1
-    p.frames += frames
+    p.frames += came.frames
     p.us += us
+    if p.nap_us > p.limit_us:
+        return pace_nap(p, p.limit_us)
     if p.nap_us:
-        return pace_napped(p, frames, us)
-    if frames == 0:
+        return pace_napped(p, came.frames, us)
+    if came.frames == 0:
         return pace_awake(p, p.until_trial)
     if p.sleeps < p.until_trial:
         return 0
@@ -118,7 +132,7 @@ cdef inline uint32_t pace_napped(pace_t *p, uint32_t frames, uint64_t us) noexce
         return pace_vain(p)
     if p.yes < MAJORITY:
         return p.nap_us
-    if p.nap_us < p.max_us and p.frames < <uint64_t>p.sleeps * (NAP_MANY // 4):
+    if p.nap_us < p.limit_us and p.frames < <uint64_t>p.sleeps * (NAP_MANY // 4):
         return pace_nap(p, p.nap_us * 2)
     p.trial = TRIAL_MIN
     p.no = 0

@@ -72,6 +72,7 @@ ctypedef struct rx_t:           # the ring of one interface
     uint32_t at                 # next slot to be read
     uint32_t held               # slots of the last batch
     uint32_t fetched            # frames of the last batch that came through the copy queue
+    uint32_t tcp                # frames of the last batch that are TCP
     uint8_t *big                # BIG_BATCH buffers for frames of the copy queue
     uint64_t frames
     uint64_t cut                # frames that came in short
@@ -107,12 +108,19 @@ cdef inline bint rx_ready(rx_t *rx) noexcept nogil:
     return (lb_load_acquire(&rx_slot(rx, rx.at).tp_status) & TP_STATUS_USER) != 0
 
 
+cdef inline bint is_tcp(const uint8_t *frame) noexcept nogil:
+    """Whether an untagged frame is TCP without extension headers; a slot is longer than its headers."""
+    if frame[12] == 0x08 and frame[13] == 0x00:
+        return frame[23] == 6
+    return frame[12] == 0x86 and frame[13] == 0xDD and frame[20] == 6
+
+
 cdef inline uint32_t rx_batch(rx_t *rx, frame_t *out) noexcept nogil:
     """Read up to BATCH frames; they stay until rx_release."""
     cdef uint32_t n = 0
     cdef tpacket2_hdr *h
     cdef uint32_t status
-    rx.fetched = 0
+    rx.fetched = rx.tcp = 0
     while n < BATCH:
         h = rx_slot(rx, rx.at + n)
         status = lb_load_acquire(&h.tp_status)
@@ -124,6 +132,7 @@ cdef inline uint32_t rx_batch(rx_t *rx, frame_t *out) noexcept nogil:
         out[n].vlan_tpid = h.tp_vlan_tpid if status & TP_STATUS_VLAN_VALID else 0
         out[n].vlan_tci = h.tp_vlan_tci
         out[n].vnet = (<vnet_t *>(out[n].data - VNET_LEN))[0]
+        rx.tcp += is_tcp(out[n].data)
         if status & TP_STATUS_COPY:
             rx_fetch_big(rx, &out[n], rx.fetched)
             rx.fetched += 1

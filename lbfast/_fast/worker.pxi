@@ -1,7 +1,7 @@
 """A worker: rings in, data path, rings out, in a thread that holds no GIL."""
 from posix.time cimport CLOCK_MONOTONIC, nanosleep
 
-from lbfast._fast.pace cimport pace_next, pace_reset, pace_t
+from lbfast._fast.pace cimport came_t, pace_next, pace_reset, pace_t
 
 cdef extern from "sys/prctl.h" nogil:
     enum:
@@ -111,21 +111,21 @@ cdef inline void packet_from(pkt_t *p, const frame_t *f, uint32_t ifindex) noexc
 cdef void worker_run(engine_t *e, worker_t *w, rings_t *r, int *stop) noexcept nogil:
     """Until *stop: walk the rings while there is something, sleep when there is nothing."""
     cdef pace_t pace
-    cdef uint32_t got, since = 0, big = 0, nap_us
+    cdef came_t came
+    cdef uint32_t nap_us
     cdef uint64_t before = monotonic_ns(), now
+    memset(&came, 0, sizeof(came_t))
     pace_begin(&pace, r.nap_max_us)
     w.sink = r
     w.flush = rings_flush
     e.wake_fds[w.index] = r.wake_fd
     while not stop[0]:
-        got = worker_turn(e, w, r, &big)
-        since += got
-        if got:
+        if worker_turn(e, w, r, &came):
             continue
         now = monotonic_ns()
-        nap_us = pace_next(&pace, since, (now - before) // 1000, big)
+        nap_us = pace_next(&pace, &came, (now - before) // 1000)
         before = now
-        since = big = 0
+        memset(&came, 0, sizeof(came_t))
         if nap_us:
             nap(nap_us)
         else:
@@ -133,22 +133,30 @@ cdef void worker_run(engine_t *e, worker_t *w, rings_t *r, int *stop) noexcept n
 
 
 cdef uint32_t worker_turn(
-    engine_t *e, worker_t *w, rings_t *r, uint32_t *big
+    engine_t *e, worker_t *w, rings_t *r, came_t *came
 ) noexcept nogil:
     """A batch of each interface and what other workers handed over.  Returns the frames read."""
-    cdef uint32_t i, got = 0
+    cdef uint32_t i, n, got = 0
     lb_batch_begin(&e.busy[w.index], &e.paused)
     batch_time(w, monotonic_ns())
     for i in range(r.nrx):
         if rx_ready(&r.rx[i]):
-            got += worker_batch(e, w, &r.rx[i])
-            big[0] += r.rx[i].fetched
+            n = worker_batch(e, w, &r.rx[i])
+            got += n
+            came_count(came, &r.rx[i], n)
     if e.nworkers > 1:
         handover_run(e, w)
     w.flush(w)
     w.scratch_used = 0
     lb_batch_end(&e.busy[w.index])
     return got
+
+
+cdef inline void came_count(came_t *came, const rx_t *rx, uint32_t n) noexcept nogil:
+    """Add the last batch of an interface, of n frames."""
+    came.frames += n
+    came.tcp += rx.tcp
+    came.big += rx.fetched
 
 
 cdef void worker_wait(engine_t *e, worker_t *w, rings_t *r) noexcept nogil:
@@ -196,28 +204,28 @@ cdef void reflect(rings_t *r, uint64_t until_ns) noexcept nogil:
     of two interfaces leave by the other as they are."""
     cdef pollfd[2] fds
     cdef pace_t pace
-    cdef uint32_t i, got, since = 0, big = 0, nap_us
+    cdef came_t came
+    cdef uint32_t i, nap_us
     cdef uint64_t before = monotonic_ns(), now
+    memset(&came, 0, sizeof(came_t))
     pace_begin(&pace, r.nap_max_us)
     for i in range(2):
         fds[i].fd = r.rx[i].fd
         fds[i].events = POLLIN
     while monotonic_ns() < until_ns:
-        got = reflect_turn(r, &big)
-        since += got
-        if got:
+        if reflect_turn(r, &came):
             continue
         now = monotonic_ns()
-        nap_us = pace_next(&pace, since, (now - before) // 1000, big)
+        nap_us = pace_next(&pace, &came, (now - before) // 1000)
         before = now
-        since = big = 0
+        memset(&came, 0, sizeof(came_t))
         if nap_us:
             nap(nap_us)
         else:
             poll(fds, 2, TICK_MS)
 
 
-cdef uint32_t reflect_turn(rings_t *r, uint32_t *big) noexcept nogil:
+cdef uint32_t reflect_turn(rings_t *r, came_t *came) noexcept nogil:
     cdef frame_t[BATCH] frames
     cdef uint32_t i, k, n, got = 0
     for i in range(2):
@@ -227,7 +235,7 @@ cdef uint32_t reflect_turn(rings_t *r, uint32_t *big) noexcept nogil:
         for k in range(n):
             tx_push(&r.tx[1 - i], frames[k].data, frames[k].len, &frames[k].vnet)
         tx_flush(&r.tx[1 - i])
-        big[0] += r.rx[i].fetched
+        came_count(came, &r.rx[i], n)
         rx_release(&r.rx[i])
         got += n
     return got

@@ -10,7 +10,7 @@ from libc.string cimport memcpy, memset
 from lbfast._fast.addr cimport addr_fold
 from lbfast._fast.csum cimport *
 from lbfast._fast.map cimport addr_eq, map_hash
-from lbfast._fast.pace cimport pace_next, pace_reset, pace_t
+from lbfast._fast.pace cimport came_t, pace_next, pace_reset, pace_t
 from lbfast._fast.parse cimport is_extension, parse
 from lbfast._fast.types cimport *
 from lbfast._fast.wire cimport *
@@ -350,6 +350,8 @@ cdef class Pace:
     def __cinit__(self, uint32_t longest_us):
         pace_reset(&self.pace, longest_us)
 
-    def next(self, uint32_t frames, uint64_t us, uint32_t big):
+    def next(self, uint32_t frames, uint64_t us, uint32_t tcp=0, uint32_t big=0):
         """Return the next sleep in microseconds, 0 = until a frame comes."""
-        return pace_next(&self.pace, frames, us, big)
+        cdef came_t came
+        came.frames, came.tcp, came.big = frames, tcp, big
+        return pace_next(&self.pace, &came, us)

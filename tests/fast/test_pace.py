@@ -25,8 +25,8 @@ class Waiter:
         self.naps: list[int] = []
         self.wakes = 0
 
-    def sleep(self, frames: int, next_us: Callable[[int], int], big: int = 0) -> None:
-        nap_us = self.pace.next(frames, self.now_us - self.before_us, big)
+    def sleep(self, frames: int, next_us: Callable[[int], int], **kinds: int) -> None:
+        nap_us = self.pace.next(frames, self.now_us - self.before_us, **kinds)
         self.before_us = self.now_us
         if nap_us:
             self.naps.append(nap_us)
@@ -36,14 +36,15 @@ class Waiter:
             self.now_us = next_us(self.now_us) + WAKE_US
 
 
-def open_loop(waiter: Waiter, gap_us: int, seconds: float, big: int = 0) -> None:
-    """Frames come every gap_us, whatever the worker does."""
+def open_loop(waiter: Waiter, gap_us: int, seconds: float, kind: str = "") -> None:
+    """Frames come every gap_us, all of that kind, whatever the worker does."""
     end = waiter.now_us + int(seconds * SECOND_US)
     seen = waiter.now_us // gap_us
     while waiter.now_us < end:
         frames = waiter.now_us // gap_us - seen
         seen += frames
-        waiter.sleep(frames, lambda now: (now // gap_us + 1) * gap_us, big)
+        kinds = {kind: frames} if kind else {}
+        waiter.sleep(frames, lambda now: (now // gap_us + 1) * gap_us, **kinds)
 
 
 def closed_loop(waiter: Waiter, senders: int, answer_us: int, seconds: float) -> int:
@@ -87,8 +88,8 @@ def test_after_a_pause_the_next_packet_does_not_wait():
 
 @pytest.mark.parametrize("senders", [1, 2, 16, 100])
 def test_senders_who_wait_for_answers_are_not_slowed_down(senders):
-    at_once = closed_loop(Waiter(0), senders, answer_us=60, seconds=1)
-    paced = closed_loop(Waiter(), senders, answer_us=60, seconds=1)
+    at_once = closed_loop(Waiter(0), senders, answer_us=60, seconds=0.5)
+    paced = closed_loop(Waiter(), senders, answer_us=60, seconds=0.5)
     assert paced > 0.9 * at_once
 
 
@@ -96,20 +97,30 @@ def test_a_load_that_becomes_a_closed_loop_is_noticed():
     waiter = Waiter()
     open_loop(waiter, gap_us=10, seconds=0.5)
     closed_loop(waiter, 16, answer_us=60, seconds=0.2)  # time to notice
-    at_once = closed_loop(Waiter(0), 16, answer_us=60, seconds=1)
+    at_once = closed_loop(Waiter(0), 16, answer_us=60, seconds=0.5)
     assert closed_loop(waiter, 16, answer_us=60, seconds=1) > 0.9 * at_once
 
 
 def test_super_frames_are_waited_for():
     waiter = Waiter()
-    open_loop(waiter, gap_us=40, seconds=0.5, big=1)
+    open_loop(waiter, gap_us=40, seconds=0.5, kind="big")
     assert not waiter.naps
+
+
+def test_tcp_gets_short_naps():
+    waiter = Waiter()
+    open_loop(waiter, gap_us=10, seconds=0.2)
+    waiter.naps.clear()
+    open_loop(waiter, gap_us=10, seconds=0.2, kind="tcp")
+    assert max(waiter.naps) == 100
+    open_loop(waiter, gap_us=10, seconds=0.2)
+    assert max(waiter.naps) == 900
 
 
 @pytest.mark.parametrize("longest_us", [0, 100, 900, 5000])
 def test_no_nap_is_longer_than_allowed(longest_us):
     waiter = Waiter(longest_us)
-    open_loop(waiter, gap_us=7, seconds=0.5)
+    open_loop(waiter, gap_us=7, seconds=0.2)
     assert max(waiter.naps, default=0) == min(longest_us, 900)
 
 
@@ -117,7 +128,7 @@ def test_a_flood_shortens_the_naps():
     """So that a ring of 8,192 slots holds what comes meanwhile."""
     waiter = Waiter()
     gap_us = 1
-    open_loop(waiter, gap_us, seconds=0.5)
+    open_loop(waiter, gap_us, seconds=0.1)
     settled = waiter.naps[len(waiter.naps) // 2 :]
     assert settled
     assert max(settled) // gap_us < 1024
