@@ -15,8 +15,8 @@ from scapy.layers.inet import ICMP, IP
 from scapy.layers.l2 import Dot1Q, Ether
 
 from lbfast.control.giveback import GiveBack, Way
-from lbfast.control.nft import library_runner
 from lbfast.control.steering import MARK_GIVEN
+from lbfast.nftlib import library_runner
 from tests.e2e.worldlib import (
     Lab,
     Loop,

@@ -18,7 +18,7 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
-from lbfast.control.nft import NftError, Rules, library_runner, program_runner, table_name
+from lbfast.control.nft import Rules, table_name
 from lbfast.control.steering import Facts, MarkRule, SteeringPlan, plan, taken
 from lbfast.model import (
     AF_INET,
@@ -29,6 +29,7 @@ from lbfast.model import (
     ServiceKey,
     VirtualService,
 )
+from lbfast.nftlib import NftError, library_runner, program_runner
 from tests.e2e.worldlib import Lab, Tap, entered, ip, lab, run
 
 pytestmark = pytest.mark.net_admin
