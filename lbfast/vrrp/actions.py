@@ -110,3 +110,9 @@ class Counters:
     late: int = 0  # times a timer was served too late to be believed
     worst_late_ns: int = 0
     rejected: dict[str, int] = field(default_factory=dict)  # reason -> packets
+
+    def clear(self) -> None:
+        """Begin to count anew; who holds this object goes on with it."""
+        fresh = Counters()
+        for name in self.__slots__:
+            setattr(self, name, getattr(fresh, name))

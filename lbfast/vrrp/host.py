@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterable
 from pathlib import Path
 
 from lbfast.model.netlines import Address
-from lbfast.model.vrrp import VmacKind, VrrpConfig, VrrpInstance
+from lbfast.model.vrrp import (
+    OWNER_PRIORITY,
+    VmacKind,
+    VrrpConfig,
+    VrrpGlobals,
+    VrrpInstance,
+)
+from lbfast.vrrp.firewall import Firewall
 from lbfast.vrrp.kernel import Kernel, Request, add_address, remove_address
 from lbfast.vrrp.links import Links
 from lbfast.vrrp.routes import add_route, add_rule, remove_route, remove_rule
@@ -21,13 +27,13 @@ logger = logging.getLogger(__name__)
 class Host:
     """The kernel's side; what it refuses is logged and does not stop a director."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, settings: VrrpGlobals) -> None:
         self.links = Links()
         self._kernel = Kernel()
         self.vmacs = Vmacs(self._kernel, self.links)
         self.keeps_addresses = False  # at stop (option -V)
         self._promoting: dict[Path, str] = {}
-        self._loop = loop
+        self._firewall = Firewall(settings.nftables_table, settings.nftables_priority)
 
     def close(self) -> None:
         for path, value in self._promoting.items():
@@ -65,6 +71,7 @@ class Host:
     def place(self, station: Station) -> None:
         """Put a new master's addresses, routes and rules in place."""
         station.is_placed = True
+        self._firewall.block(_filtered(station))
         self.apply(station.additions())
 
     def unplace(self, station: Station) -> None:
@@ -72,11 +79,21 @@ class Host:
         station.is_placed = False
         if not self.keeps_addresses:
             self.apply(station.removals())
+        self._firewall.unblock(_filtered(station))
         self.links.drain()
+
+    def clear(self, stations: Iterable[Station]) -> None:
+        """Remove what a run that was killed has left behind of these instances."""
+        for station in stations:
+            self.apply(station.stale())
+            if any(_filtered(station)):
+                self._firewall.reset()
 
     def exchange(self, station: Station, instance: VrrpInstance) -> None:
         """Give a running instance its new addresses, and take away those it has no more."""
         before = {request.payload: request for request in station.removals()}
+        if station.is_placed:
+            self._firewall.unblock(_filtered(station))
         station.instance = instance
         if not station.is_placed:
             return
@@ -128,6 +145,14 @@ class Host:
             if address.addr == addr and address.track and self.links.index_of(device) == index:
                 logger.info("a static address was removed by somebody else, putting it back")
                 self.apply([add_address(address, index)])
+
+
+def _filtered(station: Station) -> list[bytes]:
+    """Return the addresses that are kept from the host: those of a router that is no owner."""
+    instance = station.instance
+    if instance.accept or instance.priority == OWNER_PRIORITY:
+        return []
+    return [address.addr for address in station.all_addresses()]
 
 
 def _write(path: Path, value: str) -> str:

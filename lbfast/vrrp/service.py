@@ -72,7 +72,7 @@ class VrrpService:
         """
         self._loop = asyncio.get_running_loop()
         self.clock = Clock(self._loop, self._due)
-        self.host = Host(self._loop)
+        self.host = Host(config.settings)
         self.announcer = Announcer(self.clock, self.host.links)
         self.notifier = Notifier(self._loop)
         self.listener = Listener(self._loop, self.host.links, self._heard)
@@ -82,8 +82,7 @@ class VrrpService:
         self.router = Router(config)
         self.is_running = True
         self._equip(config.instances)
-        for station in self.stations.values():
-            self.host.apply(station.stale())
+        self.host.clear(self.stations.values())
         self.host.place_static(VrrpConfig(), config)
         self.host.links.drain()
         self._connect({})
