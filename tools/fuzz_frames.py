@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 from random import Random
 
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_RR
@@ -22,8 +23,8 @@ from scapy.layers.sctp import SCTP, SCTPChunkCookieEcho, SCTPChunkInit, SCTPChun
 from scapy.packet import Packet, Raw
 
 from lbfast.replay import network
+from tools.fuzz_world import FULLNAT, LOCAL_PORTS, SERVERS, SERVERS6, VLAN_ID, Service
 from tools.fuzz_world import SCTP as SCTP_NUMBER
-from tools.fuzz_world import SERVERS, SERVERS6, VLAN_ID, Service
 from tools.fuzz_world import UDP as UDP_NUMBER
 
 Frame = tuple[int, bytes, bytes]  # interface, virtio-net header, Ethernet frame
@@ -103,6 +104,13 @@ def replies(service: Service) -> Iterator[Packet]:
     server = (SERVERS6 if service.is_v6 else SERVERS)[0]
     port = 8000 if service.port == 80 else service.port
     header = IPv6 if service.is_v6 else IP
+    if service.way.method == FULLNAT:
+        client = str(ip_address(service.laddr))
+        for number, payload in enumerate(transports(service, port, CLIENT_PORT)):
+            payload.dport = LOCAL_PORTS[number % len(LOCAL_PORTS)]
+            yield header(src=server, dst=client) / payload
+        yield from errors(service, server, client)
+        return
     for payload in transports(service, port, CLIENT_PORT):
         yield header(src=server, dst=client) / payload
     yield from errors(service, server, client)

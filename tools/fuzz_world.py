@@ -14,10 +14,11 @@ from lbfast.replay import network
 SECOND_NS = 1_000_000_000
 START_NS = 1000 * SECOND_NS
 VLAN_LINK, VLAN_ID = 4, 7
-MASQ, LOCAL, TUNNEL, DROUTE = 0, 1, 2, 3
+MASQ, LOCAL, TUNNEL, DROUTE, FULLNAT = 0, 1, 2, 3, 5
 TCP, UDP, SCTP = socket.IPPROTO_TCP, socket.IPPROTO_UDP, socket.IPPROTO_SCTP
 PERSISTENT, ONE_PACKET = 1, 4
 MARK = 5
+LOCAL_PORTS = range(1025, 1033)  # of FULLNAT: few, so that replies meet connections
 SCHEDULERS = (b"rr", b"wrr", b"lc", b"wlc")
 SERVERS = ("10.2.0.1", "10.2.0.2", "10.2.0.200")  # the last has no neighbour entry
 SERVERS6 = ("fd00:2::1", "fd00:2::2", "fd00:2::c8")
@@ -44,6 +45,7 @@ WAYS = (
     How(TUNNEL, 1, 6080, 2, crossed=True),
     How(TUNNEL, 2),
     How(TUNNEL, 2, 0, 1, crossed=True),
+    How(FULLNAT),
 )
 
 
@@ -55,6 +57,11 @@ class Service(NamedTuple):
     port: int
     way: How
     flags: int = 0
+
+    @property
+    def laddr(self) -> bytes:
+        """The local address of a FULLNAT service."""
+        return ip_address("fd00:2::ff21" if self.is_v6 else "10.2.255.21").packed
 
     @property
     def is_v6(self) -> bool:
@@ -96,6 +103,7 @@ class World:
             conns=8192, dests=256, services=128, seed=seed + 1, now_ns=self.now_ns
         )
         network.build(self.engine, 1400)
+        self.engine.reserve_ports(LOCAL_PORTS.stop, 65535)
         self.engine.link_set(VLAN_LINK, network.D1_MAC, 1500, 1, network.D1, VLAN_ID)
         self.engine.addr_add(VLAN_LINK, network.packed("10.3.0.254"), 24)
         self.engine.route_add(
@@ -119,6 +127,8 @@ class World:
         timeout_s = 50 if service.flags & PERSISTENT else 0
         self.engine.service_put(service.key, scheduler, service.flags, timeout_s, mask, b"", edit)
         if not edit:
+            if service.way.method == FULLNAT:
+                self.engine.laddr_add(service.key, service.laddr)
             for number in range(len(SERVERS)):
                 self.put_server(service, number)
 
@@ -138,7 +148,7 @@ class World:
         port = service.key[3]
         if service.way.method == LOCAL:
             port += number  # one address: told apart by port
-        elif service.way.method == MASQ and port == 80:
+        elif service.way.method in (MASQ, FULLNAT) and port == 80:
             port = 8000 + number
         return (socket.AF_INET6 if is_v6 else socket.AF_INET, ip_address(text).packed), port
 
@@ -187,6 +197,15 @@ def _edit_server(world: World) -> None:
     world.put_server(_some_service(world), world.random.randrange(len(SERVERS)), True, weight)
 
 
+def _local_address(world: World) -> None:
+    services = [s for s in world.services if s.way.method == FULLNAT]
+    service = world.random.choice(services)
+    if world.random.random() < 0.5:
+        world.engine.laddr_del(service.key, service.laddr)
+    else:
+        world.engine.laddr_add(service.key, service.laddr)
+
+
 def _neighbour(world: World) -> None:
     addr = network.packed(world.random.choice(SERVERS + SERVERS6))
     if world.random.random() < 0.8:
@@ -198,7 +217,7 @@ def _neighbour(world: World) -> None:
 SWITCHES = (
     *("cache_bypass", "expire_nodest_conn", "expire_quiescent_template", "sloppy_tcp"),
     *("sloppy_sctp", "conn_reuse_mode", "nat_icmp_send", "pmtu_disc", "schedule_icmp"),
-    *("ignore_tunneled", "secure_tcp", "drop_entry", "drop_packet", "snat_reroute"),
+    *("ignore_tunneled", "secure_tcp", "drop_entry", "drop_packet", "snat_reroute", "toa"),
 )
 
 
@@ -220,6 +239,7 @@ EDITS = (
     _toggle_server,
     _toggle_server,
     _edit_server,
+    _local_address,
     _neighbour,
     _neighbour,
     _setting,

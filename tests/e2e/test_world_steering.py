@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,7 +20,14 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
 from lbfast.control.nft import Rules, table_name
-from lbfast.control.steering import Facts, MarkRule, SteeringPlan, plan, taken
+from lbfast.control.steering import (
+    Facts,
+    LocalAddresses,
+    MarkRule,
+    SteeringPlan,
+    plan,
+    taken,
+)
 from lbfast.model import (
     AF_INET,
     AF_INET6,
@@ -55,6 +63,10 @@ def masq(addr: str, port: int) -> RealServer:
     return RealServer(ServerKey(AF_INET if len(raw) == 4 else AF_INET6, raw, port), Method.MASQ)
 
 
+def full(addr: str, port: int) -> RealServer:
+    return replace(masq(addr, port), method=Method.FULLNAT)
+
+
 KEYS = services(
     "tcp 10.9.0.1 80", "udp 10.9.0.1 0", "tcp 10.9.0.2 21", "tcp fd09::1 80", "udp fd09::1 53"
 )
@@ -70,8 +82,12 @@ PLAN = plan(
         (KEYS[0], masq("10.2.0.2", 8080)),
         (KEYS[0], masq("10.2.0.3", 0)),
         (KEYS[3], masq("fd02::2", 8080)),
+        (KEYS[0], full("10.2.0.4", 8080)),
+        (KEYS[0], full("10.2.0.5", 0)),
+        (KEYS[3], full("fd02::4", 8080)),
     ],
     RULES,
+    local=LocalAddresses(frozenset((packed("10.9.0.21"), packed("fd09::21"))), (5000, 6000)),
 )
 
 FRAMES: dict[str, Packet] = {
@@ -101,6 +117,22 @@ FRAMES: dict[str, Packet] = {
     "marked": IP(dst="10.8.1.1") / TCP(dport=150),
     "marked, other port": IP(dst="10.8.1.1") / TCP(dport=99),
     "marked for no service": IP(src="10.1.0.3", dst="10.8.1.1") / TCP(dport=150),
+    "local": IP(src="10.2.0.4", dst="10.9.0.21") / TCP(sport=8080, dport=1025),
+    "local of any port": IP(src="10.2.0.5", dst="10.9.0.21") / TCP(sport=5, dport=65535),
+    "local, low port": IP(src="10.2.0.4", dst="10.9.0.21") / TCP(sport=8080, dport=1024),
+    "local, port of the host": IP(src="10.2.0.4", dst="10.9.0.21") / TCP(sport=8080, dport=5000),
+    "local, other port": IP(src="10.2.0.4", dst="10.9.0.21") / TCP(sport=80, dport=1025),
+    "local, other sender": IP(src="10.2.0.2", dst="10.9.0.21") / TCP(sport=8080, dport=1025),
+    "local server elsewhere": IP(src="10.2.0.4", dst="10.7.0.1") / TCP(sport=8080, dport=1025),
+    "local fragment": IP(src="10.2.0.4", dst="10.9.0.21", frag=9, proto=6) / b"abcdefgh",
+    "local fragment of others": IP(src="10.2.0.2", dst="10.9.0.21", frag=9, proto=6) / b"abcdefgh",
+    "error to a local address": IP(dst="10.9.0.21") / ICMP(type=3, code=1) / b"abcdefgh",
+    "local6": IPv6(src="fd02::4", dst="fd09::21") / TCP(sport=8080, dport=7000),
+    "local6, port of the host": IPv6(src="fd02::4", dst="fd09::21") / TCP(sport=8080, dport=6000),
+    "local6 fragment": IPv6(src="fd02::4", dst="fd09::21")
+    / IPv6ExtHdrFragment(offset=9, nh=6)
+    / b"abcdefgh",
+    "error6 to a local address": IPv6(dst="fd09::21") / ICMPv6DestUnreach() / b"abcdefgh",
     "options": IP(dst="10.9.0.1", options=b"\x01\x01\x01\x00") / TCP(dport=80),
     "request6": IPv6(dst="fd09::1") / TCP(dport=80),
     "request6 to another port": IPv6(dst="fd09::1") / TCP(dport=81),
@@ -116,7 +148,7 @@ FRAMES: dict[str, Packet] = {
     "ping6 of the VIP": IPv6(dst="fd09::1") / ICMPv6EchoRequest(),
     "marked6": IPv6(dst="fd08::1") / UDP(dport=9),
 }
-LOCAL = {"10.9.0.1", "10.9.0.2", "10.1.0.1", "fd09::1", "fd01::1"}
+LOCAL = {"10.9.0.1", "10.9.0.2", "10.9.0.21", "10.1.0.1", "fd09::1", "fd09::21", "fd01::1"}
 
 
 def facts_of(packet: Packet) -> Facts:

@@ -13,6 +13,7 @@ from lbfast.control.steering import (
     TCP,
     UDP,
     Facts,
+    LocalAddresses,
     MarkRule,
     SteeringPlan,
     plan,
@@ -88,6 +89,43 @@ DIRECT = plan([service(WEB)], [(WEB, server(RIP, 80, Method.DROUTE))])
 )
 def test_taken_with_a_nat_service(facts: Facts, reason: str) -> None:
     assert taken(NAT, facts) == reason
+
+
+LIP = socket.inet_aton("10.2.255.21")
+FULL = plan(
+    [service(WEB)],
+    [(WEB, server(RIP, 8080, Method.FULLNAT))],
+    local=LocalAddresses(frozenset((LIP, socket.inet_pton(AF_INET6, "fd02::21"))), (5000, 6000)),
+)
+RETURN = Facts(AF_INET, TCP, RIP, LIP, 8080, 1025, daddr_local=True)
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        pytest.param(REQUEST, "service", id="a request to a service"),
+        pytest.param(RETURN, "local", id="a reply to a local address"),
+        pytest.param(replace(RETURN, dport=1024), "", id="a port below ours"),
+        pytest.param(replace(RETURN, dport=5000), "", id="the host's first port"),
+        pytest.param(replace(RETURN, dport=6000), "", id="the host's last port"),
+        pytest.param(replace(RETURN, dport=65535), "local", id="the last port"),
+        pytest.param(replace(RETURN, sport=80), "", id="another port of the server"),
+        pytest.param(replace(RETURN, protocol=UDP), "", id="another protocol"),
+        pytest.param(replace(RETURN, saddr=CLIENT), "", id="another sender"),
+        pytest.param(replace(RETURN, daddr=CLIENT), "", id="another address of the host"),
+        pytest.param(REPLY, "", id="what the server sends elsewhere"),
+        pytest.param(replace(ERROR, daddr=LIP), "icmp", id="an error to a local address"),
+        pytest.param(
+            replace(FRAGMENT, saddr=RIP, daddr=LIP), "fragment", id="a fragment of the server"
+        ),
+        pytest.param(
+            replace(FRAGMENT, saddr=CLIENT, daddr=LIP), "", id="a fragment of somebody else"
+        ),
+        pytest.param(replace(RETURN, af=AF_INET6), "", id="a family without service"),
+    ],
+)
+def test_taken_with_a_fullnat_service(facts: Facts, reason: str) -> None:
+    assert taken(FULL, facts) == reason
 
 
 def test_taken_without_nat_leaves_replies_and_passing_errors() -> None:
