@@ -1,7 +1,8 @@
-"""One VRRP speaker as a process of its own: `python -m tests.vrrp_speaker CONFIG`.
+"""One VRRP speaker as a process of its own: `python -m tests.vrrp_speaker CONFIG [INSTANCE...]`.
 
-CONFIG is a pickled VrrpConfig.  SIGTERM stops it; SIGHUP reads CONFIG again.  It prints `ready`
-and then `state INSTANCE STATE`.
+CONFIG is a pickled VrrpConfig; the instances named led in a process that died just now.  SIGTERM
+stops it; SIGHUP reads CONFIG again; SIGUSR1 writes CONFIG.text, .stats and .json.  It prints
+`ready` and then `state INSTANCE STATE`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import uvloop
 
 from lbfast.model.vrrp import VrrpConfig, VrrpInstance
 from lbfast.vrrp.actions import State
+from lbfast.vrrp.dump import as_json, statistics, text
 from lbfast.vrrp.service import VrrpService
 from lbfast.vrrp.urgency import be_prompt
 
@@ -30,7 +32,7 @@ def read(path: Path) -> VrrpConfig:
     return config
 
 
-async def run(path: Path) -> None:
+async def run(path: Path, masters: list[str]) -> None:
     config = read(path)
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -42,9 +44,14 @@ async def run(path: Path) -> None:
         old, config = config, read(path)
         reloads.add(loop.create_task(service.reload(old, config)))
 
+    def write() -> None:
+        for name, make in (("stats", statistics), ("json", as_json), ("text", text)):
+            path.with_suffix(f".{name}").write_text(make(service))
+
+    loop.add_signal_handler(signal.SIGUSR1, write)
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGHUP, reload)
-    await service.start(config)
+    await service.start(config, dict.fromkeys(masters, 0.0))
     be_prompt()
     print("ready", flush=True)
     await stop.wait()
@@ -53,4 +60,4 @@ async def run(path: Path) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    uvloop.run(run(Path(sys.argv[1])))
+    uvloop.run(run(Path(sys.argv[1]), sys.argv[2:]))

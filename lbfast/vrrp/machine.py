@@ -76,9 +76,15 @@ class Machine:
 
     # -- start, stop, causes
 
-    def start(self, now_ns: int) -> Actions:
-        """Leave INIT: everything that is tracked and known by now has been told."""
+    def start(self, now_ns: int, *, resumes: bool = False) -> Actions:
+        """Leave INIT: everything that is tracked and known by now has been told.
+
+        `resumes`: its process led until a moment ago, and nobody can have noticed its end yet.
+        """
         self.started = True
+        if resumes and not self.causes:
+            self.waiting = set()
+            return self.lead(now_ns)
         if self.instance.preempt_delay_us:
             self.preempt_at = now_ns + self.instance.preempt_delay_us * NS_PER_US
         return self._settle(now_ns)

@@ -93,14 +93,23 @@ class Router:
 
     # -- events
 
-    def start(self, now_ns: int, names: list[str] | None = None) -> Tasks:
-        """Start instances; the values of what they track have been set before."""
+    def start(
+        self,
+        now_ns: int,
+        names: list[str] | None = None,
+        resumed: frozenset[str] = frozenset(),
+    ) -> Tasks:
+        """Start instances; the values of what they track have been set before.
+
+        Those in `resumed` led until a moment ago and go on.
+        """
         for name in names if names is not None else list(self.machines):
             self._judge(name, now_ns)
         for group in self.groups:
             self._spread_faults(group, now_ns)
         for name in names if names is not None else list(self.machines):
-            self._run(name, self.machines[name].start(now_ns), now_ns)
+            actions = self.machines[name].start(now_ns, resumes=name in resumed)
+            self._run(name, actions, now_ns, follows=False)
         return self._finish(now_ns)
 
     def set_value(self, key: Key, value: int | None, now_ns: int) -> Tasks:

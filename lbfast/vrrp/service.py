@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 
 from lbfast.model.vrrp import Notify, VrrpConfig, VrrpInstance
 from lbfast.vrrp.actions import (
@@ -65,10 +66,16 @@ class VrrpService:
         self.is_running = False
         self.entered_at: dict[str, float] = {}  # wall clock of the last transition
 
-    async def start(self, config: VrrpConfig) -> None:
+    async def start(
+        self, config: VrrpConfig, masters: Mapping[str, float] = MappingProxyType({})
+    ) -> None:
         """Start all instances of a configuration.
 
-        Raises OSError where a socket is refused for want of CAP_NET_RAW or CAP_NET_ADMIN.
+        `masters` is for a process that takes the place of one that was killed: the instances that
+        led in it, and how many seconds ago it died.  They go on leading with their addresses in
+        place if nobody can have missed their adverts yet; of all others, addresses that were left
+        behind are removed.  Raises OSError where a socket is refused for want of CAP_NET_RAW or
+        CAP_NET_ADMIN.
         """
         self._loop = asyncio.get_running_loop()
         self.clock = Clock(self._loop, self._due)
@@ -82,13 +89,21 @@ class VrrpService:
         self.router = Router(config)
         self.is_running = True
         self._equip(config.instances)
-        self.host.clear(self.stations.values())
+        self._resumed = frozenset(
+            instance.name
+            for instance in config.instances
+            if masters.get(instance.name, float("inf"))
+            < instance.down_timer_adverts * instance.advert_us / _US_PER_S
+        )
+        self.host.clear(
+            station for name, station in self.stations.items() if name not in self._resumed
+        )
         self.host.place_static(VrrpConfig(), config)
         self.host.links.drain()
         self._connect({})
         self.host.links.start(self._loop)
         delay_s = self._startup_delay_s()
-        if delay_s > 0:
+        if delay_s > 0 and not masters:
             logger.info("instances start in %.3g s", delay_s)
             self._loop.call_later(delay_s, self._begin, self.router)
         else:
@@ -104,7 +119,12 @@ class VrrpService:
         if not self.is_running or router is not self.router:
             return
         self._refresh_stations()
-        self._perform(self.router.start(self.clock.now()))
+        self._perform(self.router.start(self.clock.now(), resumed=self._resumed))
+        self.host.clear(
+            station
+            for name, station in self.stations.items()
+            if name in self._resumed and not station.is_placed
+        )
 
     def _equip(self, instances: Iterable[VrrpInstance]) -> None:
         """Give instances their interfaces and their stations."""

@@ -127,7 +127,8 @@ class Router:
         config = instance if isinstance(instance, VrrpConfig) else VrrpConfig((instance,))
         self.path.write_bytes(pickle.dumps(config))
 
-    def start(self) -> Router:
+    def start(self, *masters: str) -> Router:
+        """Start it; `masters` are instances that led in a process that was killed just now."""
         self._starts += 1
         base = self.net.scratch / f"{self.host}-{self._starts}"
         if self.kind == "keepalived":
@@ -136,7 +137,7 @@ class Router:
                 words += [option, f"{base}.{name}"]
             ready = "Entering BACKUP STATE"
         else:
-            words = [COMMAND[0], "-m", "tests.vrrp_speaker", str(self.path)]
+            words = [COMMAND[0], "-m", "tests.vrrp_speaker", str(self.path), *masters]
             ready = "ready"
         name = f"{self.kind}-{self._starts}"
         environment = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
@@ -168,6 +169,12 @@ class Router:
     def reload(self) -> None:
         assert self.process is not None
         self.process.signal(signal.SIGHUP)
+
+    def states(self) -> list[str]:
+        """Return the states that its instances have entered, in order."""
+        assert self.process is not None
+        lines = [line.split() for line in self.process.stdout().splitlines()]
+        return [words[2] for words in lines if words[0] == "state"]
 
     def log(self) -> str:
         assert self.process is not None
