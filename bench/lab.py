@@ -16,15 +16,14 @@ but the forwarding differs.
 
 from __future__ import annotations
 
-import os
 import statistics
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.program import pinned, program
 from lbfast.selfcall import COMMAND, environment
 from netns.build import Net
 from netns.process import Process
@@ -71,23 +70,6 @@ def topology() -> Topology:
     )
 
 
-def generator() -> str:
-    """Build bench/generate.c if it changed; return the program."""
-    source, program = ROOT / "bench/generate.c", ROOT / "build/bench/generate"
-    program.parent.mkdir(parents=True, exist_ok=True)
-    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
-        new = program.with_suffix(f".{os.getpid()}")
-        subprocess.run(["gcc", "-O2", "-Wall", "-o", str(new), str(source)], check=True)
-        new.replace(program)
-    return str(program)
-
-
-def pinned(core: int, words: Sequence[str]) -> list[str]:
-    """Return `words` as a command that stays on one core, where there is more than one."""
-    cores = sorted(os.sched_getaffinity(0))
-    return ["taskset", "-c", str(cores[core % len(cores)]), *words]
-
-
 def urgent(words: Sequence[str]) -> list[str]:
     """Return `words` as a command that other processes of the machine do not delay."""
     return ["chrt", "-f", "10", *words]
@@ -121,7 +103,9 @@ class Lab:
         """Offer 60-byte UDP frames at a fixed rate; return how many were sent."""
         words = ["flood", way, str(pps), str(seconds), str(flows), f"dst={self.mac}"]
         words += [f"src={CLIENT}", f"to={VIP}:{DISCARD}"]
-        done = self.net.run("client", pinned(0, [generator(), *words]), timeout_s=seconds + 30)
+        done = self.net.run(
+            "client", pinned(0, [program("generate"), *words]), timeout_s=seconds + 30
+        )
         return int(done.stdout.split()[1])
 
 

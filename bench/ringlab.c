@@ -311,6 +311,7 @@ int main(int argc, char **argv) {
     struct sigaction alarm_action = {.sa_handler = on_alarm};
     sigaction(SIGALRM, &alarm_action, NULL);
     alarm(atoi(argv[3]));
+    fprintf(stderr, "ready\n");
     struct pollfd fds[2] = {{a.fd, POLLIN, 0}, {b.fd, POLLIN, 0}};
     for (unsigned got = 0; !stopping;) {
         int did = drain(&a, &b) + drain(&b, &a);

@@ -1,6 +1,7 @@
 """Which ring version, which way of sending, which way of waiting: measured side by side.
 
-    python -m bench.rings [small|saturated|bulk|lone|drop ...] [--rounds N] [--seconds S] [--only W]
+    python -m bench.rings [small|saturated|bulk|lone|drop ...] [--rounds N] [--seconds S]
+                          [--only MODE]
 
 Every mode of bench/ringlab.c in turn, all modes once a round; medians over the rounds.  The table
 of docs/rings.md comes from here.
@@ -13,7 +14,8 @@ import re
 import statistics
 from collections.abc import Callable
 
-from bench.wire import Wire, tool
+from bench.program import program
+from bench.wire import Wire
 
 RECEIVE = {
     "V2, 68 KiB slots": "rx=big",
@@ -57,7 +59,7 @@ def modes(question: str) -> dict[str, str]:
 
 def ringlab(wire: Wire, words: str, seconds: int, traffic: Callable[[], Figures]) -> Figures:
     """Run one mode under some traffic; return its figures."""
-    process = wire.middle([tool("ringlab"), "eth0", "eth1", str(seconds), *words.split()])
+    process = wire.middle([program("ringlab"), "eth0", "eth1", str(seconds), *words.split()])
     figures = traffic()
     process.wait(seconds + 10)
     out = {name: float(value) for name, value in re.findall(r"(\w+) ([\d.]+)", process.stdout())}

@@ -5,14 +5,12 @@ left 10.91.0.1 ── eth0 [middle] eth1 ── 10.91.0.2 right       (veth pair
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.program import pinned, program
 from netns.build import Net
 from netns.process import Process
 from netns.topo import Host, Sysctl, Topology, addresses, link
@@ -41,24 +39,6 @@ def topology() -> Topology:
     )
 
 
-def tool(name: str) -> str:
-    """Compile bench/`name`.c if it changed; return the path of the program."""
-    source, program = ROOT / "bench" / f"{name}.c", ROOT / "build" / "bench" / name
-    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
-        program.parent.mkdir(parents=True, exist_ok=True)
-        fresh = program.with_name(f".{name}.{os.getpid()}")
-        subprocess.run(["gcc", "-O2", "-Wall", "-o", str(fresh), str(source)], check=True)
-        fresh.replace(program)
-    return str(program)
-
-
-def pinned(core: int, argv: Sequence[str]) -> list[str]:
-    """Return `argv` as a command that stays on one core, if there are several."""
-    if (os.cpu_count() or 1) < 2 or not shutil.which("taskset"):
-        return list(argv)
-    return ["taskset", "-c", str(core), *argv]
-
-
 @dataclass(frozen=True, slots=True)
 class Load:
     """What was offered, and what came out of it."""
@@ -75,7 +55,7 @@ class Wire(Net):
         super().__init__(topology())
 
     def middle(self, argv: Sequence[str]) -> Process:
-        """Start a program between its interfaces; it must say `ready` or carry frames within 0.3 s."""
+        """Start a program between its interfaces; it must carry frames within 0.3 s."""
         return self.start("middle", pinned(MIDDLE_CORE, argv), f"middle{len(self.processes)}")
 
     def drop_tapped(self, on: bool) -> None:
@@ -95,7 +75,7 @@ class Wire(Net):
     def flood(self, pps: float, seconds: float, flows: int = 1000, burst: int = 1) -> Load:
         """Offer 60-byte UDP frames from left to right; `pps` 0 is as many as can be."""
         before = self.arrived()
-        words = [tool("generate"), "flood", "eth0", f"{pps:g}", f"{seconds:g}", str(flows)]
+        words = [program("generate"), "flood", "eth0", f"{pps:g}", f"{seconds:g}", str(flows)]
         out = self.run("left", pinned(TRAFFIC_CORE, [*words, f"burst={burst}"])).stdout
         found = re.search(r"sent (\d+) .* kpps ([\d.]+)", out)
         assert found is not None, out
@@ -103,8 +83,8 @@ class Wire(Net):
 
     def ping(self, count: int) -> dict[str, float]:
         """Exchange lone datagrams; return p50, p90, p99, p999 and max of the round trip in us."""
-        echo = self.start("right", pinned(TRAFFIC_CORE, [tool("generate"), "echo", str(PORT)]))
-        words = [tool("generate"), "ping", RIGHT, str(PORT), str(count)]
+        echo = self.start("right", pinned(TRAFFIC_CORE, [program("generate"), "echo", str(PORT)]))
+        words = [program("generate"), "ping", RIGHT, str(PORT), str(count)]
         out = self.run("left", pinned(TRAFFIC_CORE, words)).stdout
         echo.stop()
         return {name: float(value) for name, value in re.findall(r"(p\d+|max|lost) ([\d.]+)", out)}

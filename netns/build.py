@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from netns.ownership import Record, clean_leftovers, namespaces
 from netns.process import Process
@@ -59,7 +60,7 @@ class Net:
             self.remove()
             raise
 
-    def __enter__(self) -> Net:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.lab import CLIENT, DISCARD, SERVER, VIP, Lab, generator, lab, pinned
+from bench.lab import CLIENT, DISCARD, SERVER, VIP, Lab, lab
+from bench.program import pinned, program
 
 LOAD_S = float(os.environ.get("LBFAST_LOAD_S", "600"))
 SETTLED = 0.2  # of the time, after which every table has had its largest size
@@ -34,7 +35,7 @@ def flood(net: Lab, seconds: float) -> None:
     """Offer new flows all the time: each of them is gone before its port comes again."""
     words = ["flood", "l0", str(PPS), f"{seconds:.1f}", str(FLOWS), f"dst={net.mac}", "burst=16"]
     words += [f"src={CLIENT}", f"to={VIP}:{DISCARD}"]
-    net.net.run("client", pinned(0, [generator(), *words]), timeout_s=seconds + 60)
+    net.net.run("client", pinned(0, [program("generate"), *words]), timeout_s=seconds + 60)
 
 
 @pytest.mark.long
