@@ -143,14 +143,20 @@ def test_reload_may_remove_an_instance_and_add_another(network: Networks) -> Non
     assert router.states() == ["BACKUP", "MASTER", "FAULT", "BACKUP", "MASTER"]
 
 
-def test_stopped_backup_does_not_lead_when_it_wakes_up(network: Networks) -> None:
+@pytest.mark.parametrize("are_lost", [False, True], ids=["adverts wait", "adverts are lost"])
+def test_stopped_backup_does_not_lead_when_it_wakes_up(are_lost: bool, network: Networks) -> None:
     net = network(topology())
     _, low = pair(net)
     assert low.process is not None
     with Capture(net, "vo", "eth0", EXPRESSION) as capture:
         low.process.signal(signal.SIGSTOP)
+        if are_lost:
+            drop = "table ip lost { chain c { type filter hook input priority 0; drop; }; }"
+            net.run("vb", ["nft", "-f", "-"], stdin=drop)
         before = _sent(net)
         wait_for(lambda: _sent(net) > before + 12, 10, "a second of adverts")
+        if are_lost:
+            net.run("vb", ["nft", "delete table ip lost"])
         low.process.signal(signal.SIGCONT)
         after = _sent(net)
         wait_for(lambda: _sent(net) > after + 5, 10, "half a second more")
