@@ -239,6 +239,17 @@ def test_identifications_of_two_clients_do_not_meet() -> None:
     assert len(ids) == 2
 
 
+@FAMILIES
+def test_real_server_that_is_the_host_itself_is_unreachable(v6: bool) -> None:
+    world = lab("u")
+    vip, own = (f"[{VIP6}]", "[fd00:2::fffe]") if v6 else (VIP, "10.2.255.254")
+    world.words(f"-d -u {vip}:80 -r {f'[{RIP6}]' if v6 else RIP}:8080")
+    world.words(f"-a -u {vip}:80 -r {own}:80 --fullnat")
+    out = world.one(head(v6) / UDP(sport=4000, dport=80))
+    assert (out.to_host, out.packet.dst) == (False, client_of(v6))
+    assert world.engine.reasons() == {"no-route": 1}
+
+
 # ---- ICMP errors
 
 

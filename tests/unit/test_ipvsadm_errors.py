@@ -131,6 +131,16 @@ def test_local_addresses_come_go_and_are_listed() -> None:
     )
 
 
+def test_local_addresses_have_short_words_and_are_saved_without_servers() -> None:
+    face = Face()
+    face.all(f"-A -t 10.9.0.1:80\n-P -t 10.9.0.1:80 -z {LADDR}")
+    saved = f"-A -t 10.9.0.1:80 -s wlc\n--add-laddr -t 10.9.0.1:80 -z {LADDR}\n"
+    assert face("-Sn").output == saved
+    assert f"  -> {LADDR}\n" in face("-G -n").output
+    face.all(f"-Q -t 10.9.0.1:80 -z {LADDR}")
+    assert LADDR not in face("-Gn").output
+
+
 @pytest.mark.parametrize(
     ("line", "status", "error"),
     [
