@@ -479,6 +479,23 @@ cdef class Engine:
         """Return the rules as marks_replace takes them, all fields."""
         return [mark_tuple(&self.e.marks[i]) for i in range(self.e.nmarks)]
 
+    def standby_set(self, bytes addr, bint is_standby):
+        """Leave what is sent to an address to the host, or take it again; kept by nobody: the
+        next process that attaches serves every address."""
+        cdef addr_t a = addr_of(addr)
+        cdef uint32_t kind = KIND_STANDBY | <uint32_t>(len(addr) == 16)
+        cdef bint held = map_get(&self.e.steer, &a, 0, kind) != NO_INDEX
+        cdef bint done
+        if held == is_standby:
+            return
+        edit_begin(&self.e)
+        done = steer_count(&self.e, &a, 0, kind, 1 if is_standby else -1)
+        if done:
+            self.e.nstandby += 1 if is_standby else -1
+        edit_end(&self.e)
+        if not done:
+            raise MemoryError
+
     def setting(self, str name):
         """Return the value of a sysctl net.ipv4.vs.NAME, or of tcp_timeout_s and its like."""
         return setting_at(&self.e.settings, name)[0]

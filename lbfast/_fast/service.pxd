@@ -18,6 +18,7 @@ cdef enum:                       # kinds of keys, `b` of map_t; the lowest bit i
     KIND_FULL_ADDR = 0x90
     KIND_FULL_ANY = 0xA0
     KIND_LADDR = 0xB0            # a local address; value: number of services that have it
+    KIND_STANDBY = 0xC0          # an address that another director serves
     KIND_ANY = KIND_MASQ_ANY - KIND_MASQ
     KIND_LINGER = 0x70           # a service that has, or had, destinations with connections
     KIND_LINGER_MARK = 0xF0      # the same of a fwmark service
@@ -86,6 +87,10 @@ cdef inline bint mark_lingers(const engine_t *e, uint32_t mark, uint32_t is_v6) 
 
 cdef inline bint is_vip(const engine_t *e, const addr_t *addr, bint is_v6) noexcept nogil:
     return map_get(&e.steer, addr, 0, KIND_VIP | <uint32_t>is_v6) != NO_INDEX
+
+
+cdef inline bint is_standby(const engine_t *e, const addr_t *addr, bint is_v6) noexcept nogil:
+    return map_get(&e.steer, addr, 0, KIND_STANDBY | <uint32_t>is_v6) != NO_INDEX
 
 
 cdef inline bint is_masq_addr(const engine_t *e, const addr_t *addr, bint is_v6) noexcept nogil:

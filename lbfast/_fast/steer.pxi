@@ -8,6 +8,8 @@ cdef inline verdict_t steer(worker_t *w, pkt_t *p) noexcept nogil:
     p.svc = NO_INDEX
     if e.nsvcs[p.is_v6] == 0:
         return IGNORE
+    if LB_UNLIKELY(e.nstandby) and is_standby(e, &p.daddr, p.is_v6):
+        return IGNORE
     if LB_UNLIKELY(p.is_frag):
         return steer_fragment(w, p)
     if LB_UNLIKELY(e.nmarks):

@@ -629,6 +629,7 @@ ctypedef struct engine_t:
     mark_t *mark_sets          # records: two sets of MAX_MARKS, one of which holds
     mark_t *marks              # (c) the set that holds
     uint32_t nmarks
+    uint32_t nstandby          # (c) addresses that another director serves
     worker_t *workers          # nworkers, and one more whose timer lists hold the templates
     int lock                   # spin lock of the set-up path; taken only with several workers
     uint32_t drop_rate         # drop_packet: 1 in so many, 0 never

@@ -161,6 +161,7 @@ _SET_TYPES = {
     "sources": "inet_proto . {addr} . inet_service",
     "any_source": "inet_proto . {addr}",
     "source_addrs": "{addr}",
+    "standby": "{addr}",
     "laddrs": "{addr}",
     "full": "inet_proto . {addr} . inet_service",
     "any_full": "inet_proto . {addr}",
@@ -209,6 +210,7 @@ def _chains(v: str, f: FamilyPlan) -> dict[str, list[str]]:
         ],
         f"mark_v{v}": _marks(v, f),
         f"frame_v{v}": [
+            *([f"{ip} daddr @standby{v} return"] if f.standby else []),
             f"{fragment} goto fragment_v{v}",
             f"meta l4proto . {ip} daddr . th dport @services{v} counter name taken_service drop",
             f"{source} . th sport @sources{v} {passing}_reply drop",

@@ -23,6 +23,7 @@ class SteeredTables(Tables):
     ) -> None:
         super().__init__(engine)
         self._steer, self._frames = steer, frames
+        self.standby: frozenset[bytes] = frozenset()
 
     def counters(self) -> list[Counter]:
         return super().counters() + self._frames()
@@ -62,6 +63,18 @@ class SteeredTables(Tables):
     def set_marks(self, rules: list[FwmarkRule]) -> None:
         super().set_marks(rules)
         self._steer()
+
+    def set_standby(self, addresses: frozenset[bytes]) -> None:
+        """Leaves what is sent to these addresses to the host: another director serves them."""
+        if addresses != self.standby:
+            self.begin_standby(addresses)
+            self._steer()
+
+    def begin_standby(self, addresses: frozenset[bytes]) -> None:
+        """Does the same before there are rules to follow."""
+        old, self.standby = self.standby, addresses
+        for addr in old ^ addresses:
+            self.engine.standby_set(addr, addr in addresses)
 
     def find_interfaces(self) -> bool:
         moved = super().find_interfaces()

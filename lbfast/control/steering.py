@@ -72,6 +72,7 @@ class FamilyPlan:
     sources: frozenset[tuple[int, bytes, int]] = frozenset()  # NAT servers
     any_source: frozenset[tuple[int, bytes]] = frozenset()
     source_addrs: frozenset[bytes] = frozenset()  # fragments from these
+    standby: frozenset[bytes] = frozenset()  # another director's: nothing to these is taken
     laddrs: frozenset[bytes] = frozenset()  # local addresses: ICMP errors to these, and from ...
     full: frozenset[tuple[int, bytes, int]] = frozenset()  # ... FULLNAT servers to their ports
     any_full: frozenset[tuple[int, bytes]] = frozenset()
@@ -132,6 +133,16 @@ def plan(
             for af in (AF_INET, AF_INET6)
         )
     )
+
+
+def with_standby(plan: SteeringPlan, addrs: Iterable[bytes]) -> SteeringPlan:
+    """Returns the plan without what is addressed to these: another director has them now."""
+    known = frozenset(addrs)
+
+    def left(f: FamilyPlan, size: int) -> FamilyPlan:
+        return replace(f, standby=frozenset(a for a in known if len(a) == size))
+
+    return SteeringPlan(left(plan.ip4, 4), left(plan.ip6, 16))
 
 
 def _with_local(
@@ -200,7 +211,7 @@ def _sources(key: ServiceKey, server: RealServer) -> list[tuple[int, bytes, int]
 def taken(plan: SteeringPlan, facts: Facts) -> str:
     """Returns why a frame is taken: the name of the rule (a counter of nft.py), or ""."""
     f = plan.of(facts.af)
-    if not f.active:
+    if not f.active or facts.daddr in f.standby:
         return ""
     if facts.fragment:
         return "fragment" if _fragment_taken(f, facts) else ""
