@@ -1,4 +1,4 @@
-"""`lbfast run`: the forwarder in the foreground."""
+"""`lbfast run`: the forwarder in the foreground, or with -f a director by keepalived.conf."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from lbfast.control.rundir import check_name, claim, director_name
 from lbfast.control.settings import TOA
 from lbfast.control.tables import RX_USECS
 from lbfast.errors import ControlError, LbfastError
+from lbfast.processes.start import Request, start
 
 logger = logging.getLogger("lbfast")
 
@@ -76,6 +77,14 @@ def _parser() -> argparse.ArgumentParser:
         "with the first ACKs, or with the SYN too (default: as it was set, ack at first)",
     )  # fmt: skip
     parser.add_argument("-D", "--log-detail", action="store_true", help="log more")
+    parser.add_argument(
+        "-f", "--use-file", metavar="FILE", default="",
+        help="do what a keepalived.conf says: VRRP, virtual servers, health checks",
+    )  # fmt: skip
+    parser.add_argument(
+        "--config-id", metavar="ID", default="",
+        help="what @ID lines of the file are compared with (default: the host's name)",
+    )  # fmt: skip
     return parser
 
 
@@ -103,6 +112,15 @@ def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     if args.workers > MAX_WORKERS:
         raise ControlError(f"--workers {args.workers}: at most {MAX_WORKERS}")
+    sizes = {
+        name: getattr(args, name)
+        for name in ("workers", "connections", "servers", "services", "rx_usecs", "toa")
+    }
+    sizes["interfaces"] = tuple(args.interface)
+    if args.use_file:
+        return start(
+            Request(args.use_file, args.config_id, forwarder=sizes, detail=args.log_detail)
+        )
     logging.basicConfig(
         level=logging.DEBUG if args.log_detail else logging.INFO,
         format="lbfast: %(message)s",
@@ -115,17 +133,7 @@ def main(argv: list[str]) -> int:
     name = check_name(director_name(os.environ))
     held = claim(name)
     try:
-        plan = Plan(
-            name=name,
-            control=held.control,
-            interfaces=tuple(args.interface),
-            workers=args.workers,
-            connections=args.connections,
-            servers=args.servers,
-            services=args.services,
-            rx_usecs=args.rx_usecs,
-            toa=args.toa,
-        )
+        plan = Plan(name=name, control=held.control, **sizes)
         uvloop.run(_serve(plan))
     except LbfastError as e:
         print(f"lbfast: {e}", file=sys.stderr)

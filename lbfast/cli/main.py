@@ -75,6 +75,10 @@ def _dispatch(argv: Sequence[str]) -> int:
         from lbfast.cli.tool import run_as
 
         return run_as(tool, argv)
+    if tool == "keepalived":
+        from lbfast.cli.keepalived import main as keepalived
+
+        return keepalived(argv[1:])
     words = ["genhash", *argv[1:]] if tool == "genhash" else _take_name(argv[1:])
     if not words:
         sys.stderr.write(_usage())
@@ -122,5 +126,6 @@ def _usage() -> str:
         f"{rows}\n"
         "  --name NAME  the director's name (default: its network namespace's; also LBFAST_NAME)\n"
         "  --version    what is installed\n\n"
-        "Called as ipvsadm, ipvsadm-save, ipvsadm-restore or genhash it behaves as those.\n"
+        "Called as keepalived, ipvsadm, ipvsadm-save, ipvsadm-restore or genhash it behaves\n"
+        "as those.\n"
     )

@@ -27,6 +27,7 @@ from lbfast.control.steered import SteeredTables
 from lbfast.control.tables import RX_USECS, Engine, Rings, open_engine
 from lbfast.errors import ControlError
 from lbfast.model import Counter
+from lbfast.model.marks import FwmarkRule
 
 logger = logging.getLogger("lbfast")
 
@@ -60,6 +61,8 @@ class Forwarder:
         self.failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self._interfaces: dict[int, str] = {}
         self._turned_away = 0
+        self._standby: frozenset[bytes] = frozenset()
+        self._is_up = False
         self._rings: list[Rings] = []
         self._threads: list[threading.Thread] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -73,6 +76,7 @@ class Forwarder:
         if plan.toa is not None:
             self._engine.set_setting("toa", TOA.index(plan.toa))
         self._tables = SteeredTables(self._engine, self._steer, self._frames)
+        self._tables.begin_standby(self._standby)
         self._undo: list[Callable[[], object]] = []
         try:
             self._world = Follower(EngineWorld(self._engine))
@@ -94,6 +98,7 @@ class Forwarder:
         except BaseException:
             await self.stop()
             raise
+        self._is_up = True
         self._every(ESTIMATION_S, self._engine.estimate)
         self._every(WATCH_S, self._defend)
         self._every(TRASH_S, self._empty_trash)
@@ -102,8 +107,8 @@ class Forwarder:
         for sentence in self._giveback.obstacles():
             logger.warning("%s", sentence)
 
-    async def stop(self) -> None:
-        """Takes everything down again: rules, sockets, threads, the arena."""
+    async def stop(self, *, keep_arena: bool = False) -> None:
+        """Takes everything down again: rules, sockets, threads, and mostly the arena."""
         for task in self._tasks:
             task.cancel()
         if server := getattr(self, "_server", None):
@@ -113,7 +118,18 @@ class Forwarder:
                 result = self._undo.pop()()
                 if isinstance(result, Awaitable):
                     await result
-        arena.remove_file(self._plan.name)
+        if not keep_arena:
+            arena.remove_file(self._plan.name)
+
+    def standby(self, addresses: frozenset[bytes]) -> None:
+        """Leaves what is sent to these addresses to the host, also before the start."""
+        self._standby = addresses
+        if self._is_up:
+            self._tables.set_standby(addresses)
+
+    def set_marks(self, rules: list[FwmarkRule]) -> None:
+        """Replaces the rules that mark packets."""
+        self._tables.set_marks(rules)
 
     def describe(self) -> str:
         """Returns one line on what runs."""
@@ -150,7 +166,7 @@ class Forwarder:
     def _steering_plan(self) -> steering.SteeringPlan:
         states = self._tables.services()
         servers = [(s.service.key, d.server) for s in states for d in s.servers]
-        return steering.plan(
+        plan = steering.plan(
             [s.service for s in states],
             servers,
             [marking.steering_rule(row) for row in self._engine.marks()],
@@ -159,6 +175,7 @@ class Forwarder:
                 frozenset(self._engine.local_addresses()), self._host_ports
             ),
         )
+        return steering.with_standby(plan, self._tables.standby)
 
     def _steer(self) -> None:
         plan = self._steering_plan()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lbfast.model import ServiceKey
@@ -30,6 +31,7 @@ class ProcessSettings:
     net_namespace: str = ""
     net_namespace_ipvs: str | None = None  # None: as net_namespace; "": the default one
     use_pid_dir: bool = False
+    dumps: Mapping[str, str] = field(default_factory=dict)  # default file name -> path
     data_use_instance: bool = False  # the instance's name in the names of dumps
     umask: int = 0o022
     startup_script: Script | None = None

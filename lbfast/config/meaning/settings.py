@@ -12,6 +12,12 @@ from lbfast.model.configuration import ProcessSettings, ReloadSettings, SyncSett
 from lbfast.model.mail import Mail
 from lbfast.model.vrrp import Fifo, VrrpGlobals
 
+_DUMPS = {
+    "state_dump_file": "keepalived.data",
+    "stats_dump_file": "keepalived.stats",
+    "json_dump_file": "keepalived.json",
+}
+
 
 def mail(globals_: Draft) -> Mail:
     server, port = globals_.get("smtp_server", ("", 25))
@@ -90,6 +96,7 @@ def process_settings(context: Context, top: Draft) -> ProcessSettings:
         net_namespace=top.get("net_namespace", ""),
         net_namespace_ipvs=top.get("net_namespace_ipvs"),
         use_pid_dir=top.get("use_pid_dir", False),
+        dumps={file: globals_.get(word) for word, file in _DUMPS.items() if globals_.get(word)},
         data_use_instance=globals_.get("data_use_instance", False),
         umask=globals_.get("umask", 0o022),
         startup_script=context.script(globals_.get("startup_script")),

@@ -1,0 +1,92 @@
+"""What every child process has in common: it is set up, answers hellos, reloads, and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from typing import Protocol
+
+import uvloop
+
+from lbfast.errors import LbfastError
+from lbfast.model.configuration import Configuration
+from lbfast.processes import channel as c
+from lbfast.processes.channel import Channel, Setup
+from lbfast.processes.log import set_up
+from lbfast.processes.supervision import FATAL_EXIT
+
+logger = logging.getLogger("lbfast")
+
+
+class Work(Protocol):
+    """One kind of child; `title` is its name in the system's log."""
+
+    title: str
+
+    async def start(self, setup: Setup, channel: Channel) -> str:
+        """Begins; returns what runs, for the log."""
+
+    async def reload(self, old: Configuration, new: Configuration) -> None:
+        """Goes over to another configuration."""
+
+    def hear(self, message: c.Message) -> None:
+        """Takes a message that is its own."""
+
+    def text(self, what: str) -> str:
+        """Returns a dump."""
+
+    async def stop(self, *, is_orphan: bool) -> None:
+        """Ends; an orphan's parent is gone, and somebody may start it again."""
+
+
+def run(work: Work, fd: int) -> int:
+    """Runs a child at its end of the socket pair; returns the exit status."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)  # a terminal's signals are the parent's to handle
+    try:
+        return uvloop.run(_serve(work, fd))
+    except (LbfastError, OSError) as failed:
+        print(f"lbfast: {failed}", file=sys.stderr, flush=True)
+        return FATAL_EXIT
+
+
+async def _serve(work: Work, fd: int) -> int:
+    reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=fd))
+    channel = Channel(reader, writer)
+    setup = await channel.receive()
+    if not isinstance(setup, Setup):
+        return 0
+    set_up(setup.log, work.title)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, channel.send, c.Stop())
+    try:
+        channel.send(c.Ready(await work.start(setup, channel)))
+        is_orphan = await _listen(work, channel, setup.configuration)
+    except BaseException:
+        await work.stop(is_orphan=False)
+        raise
+    await work.stop(is_orphan=is_orphan)
+    channel.close()
+    return 0
+
+
+async def _listen(work: Work, channel: Channel, configuration: Configuration) -> bool:
+    """Does what the parent says until it says stop, or is gone; returns whether it is gone."""
+    while True:
+        message = await channel.receive()
+        match message:
+            case None:
+                return True
+            case c.Stop():
+                return False
+            case c.Hello():
+                channel.send(message)
+            case c.Reload(new):
+                await work.reload(configuration, new)
+                configuration = new
+            case c.Ask(what):
+                channel.send(c.Text(what, work.text(what)))
+            case _:
+                work.hear(message)

@@ -1,0 +1,53 @@
+"""The forwarder as a child: data path, control socket, and marks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+from lbfast.config.diff import mark_edits
+from lbfast.control.forwarder import Forwarder, Plan
+from lbfast.model.configuration import Configuration
+from lbfast.processes import channel as c
+
+logger = logging.getLogger("lbfast")
+
+
+class Forwarding:
+    """Implements `lbfast.processes.child.Work`."""
+
+    title = "lbfast_forwarder"
+
+    def __init__(self) -> None:
+        self._forwarder: Forwarder | None = None
+
+    async def start(self, setup: c.Setup, channel: c.Channel) -> str:
+        plan = Plan(name=setup.name, control=Path(setup.control), **setup.forwarder)
+        self._forwarder = Forwarder(plan)
+        self._forwarder.standby(setup.standby)
+        await self._forwarder.start()
+        self._forwarder.failed.add_done_callback(self._failed)
+        await self.reload(Configuration(), setup.configuration)
+        return self._forwarder.describe()
+
+    def _failed(self, future: asyncio.Future[BaseException]) -> None:
+        """Ends this process where a part of it cannot go on; the parent starts another."""
+        logger.error("forwarder: %s", future.result())
+        asyncio.get_running_loop().stop()
+
+    async def reload(self, old: Configuration, new: Configuration) -> None:
+        assert self._forwarder is not None
+        for edit in mark_edits(old, new):
+            self._forwarder.set_marks(list(edit.rules))
+
+    def hear(self, message: c.Message) -> None:
+        if isinstance(message, c.Standby) and self._forwarder is not None:
+            self._forwarder.standby(message.addresses)
+
+    def text(self, what: str) -> str:
+        return ""
+
+    async def stop(self, *, is_orphan: bool) -> None:
+        if self._forwarder is not None:
+            await self._forwarder.stop(keep_arena=is_orphan)

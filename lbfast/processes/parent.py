@@ -1,0 +1,323 @@
+"""The parent: starts the children, watches them, and passes on what they have to know."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from lbfast.model.configuration import Configuration
+from lbfast.processes import channel as c
+from lbfast.processes.channel import Channel
+from lbfast.processes.log import LogSettings
+from lbfast.processes.ownership import standby
+from lbfast.processes.supervision import CONFIG_EXIT, FATAL_EXIT, Watch
+from lbfast.selfcall import environment
+
+logger = logging.getLogger("lbfast")
+
+FORWARDER, VRRP, CHECKER = "forwarder", "vrrp", "checker"
+_TICK_S = 0.5
+_STOP_S = 10.0  # for a child that was asked to stop; then it is killed
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the command line says."""
+
+    name: str
+    control: str
+    forwarder: dict[str, object]
+    log: LogSettings = field(default_factory=LogSettings)
+    with_vrrp: bool | None = None  # None: if the configuration has some
+    with_check: bool | None = None
+    keep_addresses: bool = False
+    keep_table: bool = False
+    respawn: bool = True
+
+
+class Child:
+    """One kind of child, whether it runs or not."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.watch = Watch()
+        self.process: subprocess.Popen[bytes] | None = None
+        self.channel: Channel | None = None
+        self.ready = asyncio.Event()
+        self.gone = asyncio.Event()
+        self.was_there = False
+        self.is_wanted = False
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid if self.process is not None else 0
+
+    def send(self, message: c.Message) -> None:
+        if self.channel is not None:
+            self.channel.send(message)
+
+
+class Family:
+    """The children of one director."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        configuration: Configuration,
+        on_pid: Callable[[str, int], None] = lambda kind, pid: None,
+    ) -> None:
+        """`on_pid` hears the pid of a child that was started, 0 when it has ended for good."""
+        self.settings = settings
+        self.configuration = configuration
+        self._on_pid = on_pid
+        self.children = {kind: Child(kind) for kind in (FORWARDER, VRRP, CHECKER)}
+        self.states: dict[str, str] = {}
+        self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._texts: dict[tuple[str, str], asyncio.Future[str]] = {}
+        self._is_stopping = False
+        self._pulse: asyncio.Task[None] | None = None
+
+    # ---- from start to stop
+
+    async def start(self) -> None:
+        """Starts the forwarder, then who needs it; returns when all of them work.
+
+        Nothing is raised where one cannot: `failed` gets the reason.
+        """
+        self._pulse = asyncio.create_task(self._beat())
+        await self._ensure(FORWARDER)
+        await self._ensure_wanted()
+
+    def _wants(self, kind: str) -> bool:
+        settings, configuration = self.settings, self.configuration
+        if kind == VRRP:
+            vrrp = configuration.vrrp
+            statics = vrrp.static_addresses or vrrp.static_routes or vrrp.static_rules
+            there = bool(vrrp.instances or statics)
+            return there if settings.with_vrrp is None else settings.with_vrrp
+        there = bool(configuration.check.services)
+        return there if settings.with_check is None else settings.with_check
+
+    async def _ensure_wanted(self) -> None:
+        for kind in (VRRP, CHECKER):
+            if self._wants(kind):
+                await self._ensure(kind)
+            elif self.children[kind].is_wanted:
+                await self._end(self.children[kind])
+
+    async def _ensure(self, kind: str) -> None:
+        child = self.children[kind]
+        if child.is_wanted or self.failed.done():
+            return
+        child.is_wanted = True
+        await self._spawn(child)
+        done = asyncio.ensure_future(child.ready.wait())
+        await asyncio.wait((done, self.failed), return_when=asyncio.FIRST_COMPLETED)
+        done.cancel()
+
+    async def stop(self) -> None:
+        """Ends the children: VRRP and checks first, then who forwards."""
+        self._is_stopping = True
+        if self._pulse is not None:
+            self._pulse.cancel()
+        await asyncio.gather(self._end(self.children[VRRP]), self._end(self.children[CHECKER]))
+        await self._end(self.children[FORWARDER])
+
+    async def _end(self, child: Child) -> None:
+        child.is_wanted = False
+        if child.process is None:
+            return
+        child.send(c.Stop())
+        try:
+            async with asyncio.timeout(_STOP_S):
+                await child.gone.wait()
+        except TimeoutError:
+            logger.warning("%s does not stop: killed", child.kind)
+            self._kill(child)
+            await child.gone.wait()
+        child.was_there = False
+        self._on_pid(child.kind, 0)
+
+    # ---- one child
+
+    async def _spawn(self, child: Child) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            child.process = _begin(child.kind, theirs.fileno())
+        reader, writer = await asyncio.open_connection(sock=ours)
+        child.channel = Channel(reader, writer)
+        child.ready.clear()
+        child.gone.clear()
+        loop = asyncio.get_running_loop()
+        child.watch.start(loop.time())
+        child.channel.send(self._setup(child))
+        child.was_there = True
+        logger.info("starting %s, pid %d", child.kind, child.pid)
+        self._on_pid(child.kind, child.pid)
+        for work in (self._listen(child, child.channel), self._await_end(child, child.process)):
+            task = asyncio.create_task(work)
+            child.tasks.add(task)
+            task.add_done_callback(child.tasks.discard)
+
+    def _setup(self, child: Child) -> c.Setup:
+        settings = self.settings
+        return c.Setup(
+            settings.name,
+            settings.control,
+            self.configuration,
+            dict(settings.forwarder),
+            self.standby(),
+            child.was_there,
+            settings.log,
+            settings.keep_addresses,
+            settings.keep_table,
+        )
+
+    def standby(self) -> frozenset[bytes]:
+        """Returns the addresses that others serve; all are ours where VRRP is not run."""
+        if not self._wants(VRRP):
+            return frozenset()
+        return standby(self.configuration.vrrp, self.states)
+
+    async def _listen(self, child: Child, channel: Channel) -> None:
+        while (message := await channel.receive()) is not None:
+            match message:
+                case c.Hello():
+                    child.watch.answered()
+                case c.Ready(text):
+                    logger.info("%s is ready: %s", child.kind, text)
+                    self._is_ready(child)
+                case c.State(instance, state):
+                    self.states[instance] = state
+                    self.children[FORWARDER].send(c.Standby(self.standby()))
+                case c.Text(what, text):
+                    waiting = self._texts.pop((child.kind, what), None)
+                    if waiting is not None and not waiting.done():
+                        waiting.set_result(text)
+                case _:
+                    pass
+
+    def _is_ready(self, child: Child) -> None:
+        if child.kind == FORWARDER:
+            child.send(c.Standby(self.standby()))
+            self.children[CHECKER].send(c.Restored())
+        child.ready.set()
+
+    async def _await_end(self, child: Child, process: subprocess.Popen[bytes]) -> None:
+        """Waits for a child's end; starts it again unless that is no use."""
+        status = await _wait(process)
+        if child.channel is not None:
+            child.channel.close()
+        child.process, child.channel = None, None
+        child.gone.set()
+        if not child.is_wanted or self._is_stopping:
+            return
+        logger.warning("%s, pid %d, ended: %s", child.kind, process.pid, _cause(status))
+        if status in (CONFIG_EXIT, FATAL_EXIT) or not self.settings.respawn:
+            self._fail(f"the {child.kind} cannot run")
+            return
+        delay_s = child.watch.ended(asyncio.get_running_loop().time())
+        if delay_s:
+            logger.warning("%s is started again in %g s", child.kind, delay_s)
+            await asyncio.sleep(delay_s)
+        if child.is_wanted and not self._is_stopping:
+            await self._spawn(child)
+
+    def _fail(self, reason: str) -> None:
+        if not self.failed.done():
+            self.failed.set_result(reason)
+
+    async def _beat(self) -> None:
+        """Asks the children whether they are there; who does not answer is killed."""
+        loop = asyncio.get_running_loop()
+        number = 0
+        while True:
+            await asyncio.sleep(_TICK_S)
+            for child in self.children.values():
+                if child.process is None or not child.ready.is_set():
+                    continue
+                if child.watch.is_hung(loop.time()):
+                    logger.warning("%s, pid %d, does not answer: killed", child.kind, child.pid)
+                    self._kill(child)
+                    child.watch.answered()
+                elif child.watch.is_hello_due(loop.time()):
+                    number += 1
+                    child.send(c.Hello(number))
+                    child.watch.asked(loop.time())
+
+    def _kill(self, child: Child) -> None:
+        if child.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                child.process.send_signal(signal.SIGKILL)
+
+    # ---- what is asked from outside
+
+    async def reload(self, configuration: Configuration) -> None:
+        """Goes over to another configuration; whoever has nothing to do is not disturbed."""
+        old, self.configuration = self.configuration, configuration
+        names = {instance.name for instance in configuration.vrrp.instances}
+        self.states = {name: s for name, s in self.states.items() if name in names}
+        await self._ensure_wanted()
+        for child in self.children.values():
+            if _concerns(child.kind, old, configuration):
+                child.send(c.Reload(configuration))
+        self.children[FORWARDER].send(c.Standby(self.standby()))
+
+    async def ask(self, kind: str, what: str, patience_s: float = 5.0) -> str:
+        """Returns a dump of a child; empty if it does not run or does not answer."""
+        child = self.children[kind]
+        if child.channel is None:
+            return ""
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._texts[kind, what] = answer
+        child.send(c.Ask(what))
+        try:
+            return await asyncio.wait_for(answer, patience_s)
+        except TimeoutError:
+            return ""
+
+
+def _begin(kind: str, fd: int) -> subprocess.Popen[bytes]:
+    """Starts the program of a child, with its end of the socket pair."""
+    words = [sys.executable, "-m", "lbfast.processes", kind, str(fd)]
+    return subprocess.Popen(
+        words, pass_fds=(fd,), env=environment(), stdin=subprocess.DEVNULL, process_group=0
+    )
+
+
+def _concerns(kind: str, old: Configuration, new: Configuration) -> bool:
+    """Returns whether a change of configuration is anything to a kind of child."""
+    if kind == FORWARDER:
+        return old.marks != new.marks
+    if kind == VRRP:
+        return old.vrrp != new.vrrp
+    return old.check != new.check or old.local_addresses != new.local_addresses
+
+
+async def _wait(process: subprocess.Popen[bytes]) -> int:
+    """Waits for a process; returns its status, negative for a signal."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    fd = os.pidfd_open(process.pid)
+    loop.add_reader(fd, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(fd)
+        os.close(fd)
+    return process.wait()
+
+
+def _cause(status: int) -> str:
+    if status < 0:
+        return f"killed by {signal.Signals(-status).name}"
+    return f"status {status}"

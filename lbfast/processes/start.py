@@ -1,0 +1,143 @@
+"""From a request to a running director: namespace, name, log, background, and then the loop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from pyroute2 import netns
+
+from lbfast.config.load import Loaded
+from lbfast.control.rundir import check_name, claim, director_name
+from lbfast.errors import ControlError, LbfastError
+from lbfast.processes import pidfiles
+from lbfast.processes.director import EXIT_CONFIG, EXIT_NO_CONFIG, Director, Options, read
+from lbfast.processes.log import LogSettings, set_up
+from lbfast.processes.parent import Settings
+
+logger = logging.getLogger("lbfast")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a command line asks for."""
+
+    file: str
+    config_id: str = ""
+    namespace: str = ""
+    forwarder: dict[str, Any] = field(default_factory=dict)  # words for a forwarder's Plan
+    with_vrrp: bool | None = None
+    with_check: bool | None = None
+    keep_addresses: bool = False
+    keep_table: bool = False
+    respawn: bool = True
+    background: bool = False
+    detail: bool = False
+    dump_at_start: bool = False
+    log_file: str = ""
+    facility: str = ""
+    is_silent: bool = False
+    umask: str = ""
+    keepalived_pids: bool = False  # keepalived's own pid files are wanted
+    pid_files: dict[str, Path] = field(default_factory=dict)
+
+
+def start(request: Request) -> int:
+    """Runs a director until it is told to stop; returns the exit status."""
+    if os.geteuid() != 0:
+        raise ControlError(
+            "running needs root: packet sockets (CAP_NET_RAW) and rules (CAP_NET_ADMIN)"
+        )
+    log = LogSettings(
+        logging.DEBUG if request.detail else logging.INFO,
+        request.log_file,
+        request.facility,
+        request.is_silent,
+    )
+    set_up(LogSettings(log.level), "lbfast")
+    if not os.path.exists(request.file):
+        logger.error("%s: no such file, expected a configuration", request.file)
+        return EXIT_NO_CONFIG
+    loaded = read(Options(request.file, _settings(request, "", "", log), request.config_id))
+    if loaded.findings.is_refused:
+        logger.error("%s is refused: nothing is started", request.file)
+        return EXIT_CONFIG
+    namespace = request.namespace or loaded.configuration.process.net_namespace
+    if namespace:
+        _enter(namespace)
+    if request.background:
+        _go_to_background()
+    return _run(request, loaded, log)
+
+
+def _enter(namespace: str) -> None:
+    try:
+        netns.setns(namespace)
+    except OSError as failed:
+        raise ControlError(f"network namespace {namespace!r}: {failed.strerror}") from None
+
+
+def _go_to_background() -> None:
+    """Leaves the terminal; the caller's process ends with status 0."""
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    os.chdir("/")
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+
+
+def _run(request: Request, loaded: Loaded, log: LogSettings) -> int:
+    set_up(log, "Keepalived" if request.keepalived_pids else "lbfast")
+    name = check_name(director_name(os.environ))
+    held = claim(name)
+    try:
+        options = Options(
+            request.file,
+            _settings(request, name, str(held.control), log),
+            request.config_id,
+            _pid_files(request, loaded, held.path),
+            request.dump_at_start,
+        )
+        return uvloop.run(Director(options, loaded, held).run())
+    except LbfastError as failed:
+        print(f"lbfast: {failed}", file=sys.stderr)
+        logger.error("%s", failed)
+        return 1
+    finally:
+        for left in held.path.glob("*.pid"):
+            left.unlink(missing_ok=True)
+        for left in held.path.glob("keepalived*"):
+            left.unlink(missing_ok=True)
+        held.release()
+
+
+def _settings(request: Request, name: str, control: str, log: LogSettings) -> Settings:
+    return Settings(
+        name,
+        control,
+        request.forwarder,
+        log,
+        request.with_vrrp,
+        request.with_check,
+        request.keep_addresses,
+        request.keep_table,
+        request.respawn,
+    )
+
+
+def _pid_files(request: Request, loaded: Loaded, directory: Path) -> dict[str, Path]:
+    """Returns keepalived's paths where it is played, else those of the run directory."""
+    if not request.keepalived_pids:
+        return {kind: directory / f"{kind}.pid" for kind in ("forwarder", "vrrp", "checker")}
+    process = loaded.configuration.process
+    paths = pidfiles.default_paths(process.instance, process.use_pid_dir)
+    return {**paths, **request.pid_files}

@@ -1,0 +1,33 @@
+"""Word to the service manager, where one listens (sd_notify)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+
+
+def notify(*lines: str) -> None:
+    """Sends lines as READY=1; without NOTIFY_SOCKET nobody hears."""
+    path = os.environ.get("NOTIFY_SOCKET", "")
+    if not path:
+        return
+    address = "\0" + path[1:] if path.startswith("@") else path
+    with (
+        contextlib.suppress(OSError),
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel,
+    ):
+        channel.sendto("\n".join(lines).encode(), address)
+
+
+def ready() -> None:
+    notify("READY=1", f"MAINPID={os.getpid()}")
+
+
+def reloading() -> None:
+    notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+
+def stopping() -> None:
+    notify("STOPPING=1")
