@@ -93,6 +93,7 @@ def without_identifiers(kind: str, data: bytes) -> bytes:
     return data
 
 
+@pytest.mark.covers("CHK-10", "CHK-12", "CHK-21", "CHK-22", "CHK-25")
 def test_bytes_sent_are_those_of_keepalived(network: Networks) -> None:
     peers = Peers(network(topology()), KINDS)
     expected = {"http": 3, "smtp": 4, "dns": 2, "quiet": 1, "echo": 1, "ping": 1}
@@ -208,6 +209,7 @@ echo "$*" >>SCRATCH/$side.notes
 SLACK_S = 0.8  # two processes on a busy machine
 
 
+@pytest.mark.covers("CHK-01", "CHK-02", "CHK-16", "CHK-32", "QUO-02")
 @pytest.mark.parametrize(
     "failure",
     [

@@ -17,6 +17,7 @@ SORRY = SorryServer(real("10.7.0.200"))
 SORRY_ADD, SORRY_DEL = "NEW_DEST 10.7.0.200 weight 1", "DEL_DEST 10.7.0.200"
 
 
+@pytest.mark.covers("CHK-01", "CHK-33", "CHK-34", "QUO-01")
 def test_start_adds_service_and_servers_then_runs_quorum_up() -> None:
     _, actions = begun(service(server(A, weight=2), server(B, weight=0)))
     assert trace(actions) == [
@@ -35,6 +36,7 @@ def test_start_runs_notify_up_only_with_rs_init_notifies() -> None:
     assert f"run /up {A}" in trace(begun(config, settings=settings)[1])
 
 
+@pytest.mark.covers("CHK-02")
 def test_alpha_server_is_absent_until_its_first_success() -> None:
     status, actions = begun(service(server(A), server(B)), B)
     assert table(actions) == ["NEW_SERVICE 10.7.0.100", f"NEW_DEST {A} weight 1"]
@@ -45,6 +47,7 @@ def test_alpha_server_is_absent_until_its_first_success() -> None:
     ]
 
 
+@pytest.mark.covers("CHK-02")
 def test_alpha_server_with_inhibit_has_weight_0_until_its_first_success() -> None:
     status, actions = begun(service(server(A), server(B, inhibit_on_failure=True)), B)
     assert table(actions)[2:] == [f"NEW_DEST {B} weight 0"]
@@ -69,12 +72,14 @@ def test_down_then_up_deletes_and_adds() -> None:
     assert table(status.up(at(B), "check", "")) == [f"NEW_DEST {B} weight 3"]
 
 
+@pytest.mark.covers("CHK-32")
 def test_down_then_up_with_inhibit_changes_the_weight() -> None:
     status, _ = begun(service(server(A), server(B, weight=3), inhibit_on_failure=True))
     assert table(status.down(at(B), "check", "")) == [f"SET_DEST {B} weight 0"]
     assert table(status.up(at(B), "check", "")) == [f"SET_DEST {B} weight 3"]
 
 
+@pytest.mark.covers("CHK-31")
 def test_first_failing_checker_takes_down_and_the_last_brings_up() -> None:
     status, _ = begun(service(server(A), server(B)))
     assert table(status.down(at(B), "one", "")) == [f"DEL_DEST {B}"]
@@ -83,6 +88,7 @@ def test_first_failing_checker_takes_down_and_the_last_brings_up() -> None:
     assert table(status.up(at(B), "two", "")) == [f"NEW_DEST {B} weight 1"]
 
 
+@pytest.mark.covers("QUO-09")
 def test_loss_of_quorum_comes_after_the_servers_own_script() -> None:
     status, _ = begun(service(server(A)))
     assert trace(status.down(at(A), "check", "")) == [
@@ -102,6 +108,7 @@ def test_loss_of_quorum_without_sorry_server_leaves_the_table() -> None:
     assert "run /quorum_down" in trace(actions)
 
 
+@pytest.mark.covers("QUO-02")
 def test_hysteresis_as_measured() -> None:
     """Weights 2 + 1, quorum 2, hysteresis 1: gained only at 3, kept at 1, lost at 0."""
     config = service(server(A, weight=2), server(B, weight=1), quorum=2, hysteresis=1)
@@ -117,12 +124,14 @@ def test_hysteresis_as_measured() -> None:
     assert not status.has_quorum
 
 
+@pytest.mark.covers("QUO-03")
 def test_quorum_without_any_weight_is_never_met() -> None:
     status, actions = begun(service(server(A, weight=0), quorum=1))
     assert not status.has_quorum
     assert "run /quorum_up" not in trace(actions)
 
 
+@pytest.mark.covers("QUO-04")
 def test_sorry_server_comes_before_the_servers_go() -> None:
     config = service(server(A, weight=2), server(B), quorum=2, sorry=SORRY)
     status, _ = begun(config)
@@ -133,6 +142,7 @@ def test_sorry_server_comes_before_the_servers_go() -> None:
     ]
 
 
+@pytest.mark.covers("QUO-05")
 def test_servers_come_back_before_the_sorry_server_goes() -> None:
     status, _ = begun(service(server(A), server(B), quorum=2, sorry=SORRY), A)
     assert table(status.up(at(A), "check", "")) == [
@@ -157,6 +167,7 @@ def test_start_without_quorum_and_sorry_server_says_nothing() -> None:
     assert trace(actions) == ["NEW_SERVICE 10.7.0.100"]
 
 
+@pytest.mark.covers("QUO-06")
 def test_changes_while_the_sorry_server_serves_do_not_touch_the_table() -> None:
     config = service(server(A), server(B), server(C), quorum=3, sorry=SORRY)
     status, _ = begun(config, C)
@@ -166,6 +177,7 @@ def test_changes_while_the_sorry_server_serves_do_not_touch_the_table() -> None:
     assert table(status.up(at(C), "check", ""))[-1] == SORRY_DEL
 
 
+@pytest.mark.covers("QUO-07")
 def test_sorry_server_inhibit_keeps_it_with_weight_0() -> None:
     sorry = replace(SORRY, inhibit=True)
     status, actions = begun(service(server(A), sorry=sorry))
@@ -189,6 +201,7 @@ def test_inhibited_servers_stay_with_weight_0_beside_the_sorry_server() -> None:
     ]
 
 
+@pytest.mark.covers("QUO-08")
 def test_sorry_server_may_be_one_of_the_servers() -> None:
     sorry = SorryServer(real(B))
     status, _ = begun(service(server(A, weight=2), server(B, weight=5), quorum=6, sorry=sorry))
@@ -209,6 +222,7 @@ def test_dynamic_weights_of_several_checkers_add_up() -> None:
     assert table(status.share(at(A), "two", -4)) == [f"SET_DEST {A} weight 4"]
 
 
+@pytest.mark.covers("QUO-03", "QUO-13")
 def test_weight_0_of_the_only_server_loses_the_quorum_and_keeps_the_server() -> None:
     status, _ = begun(service(server(A, weight=5)))
     actions = status.share(at(A), "check", -5)
@@ -224,6 +238,7 @@ def test_dynamic_weight_of_a_server_that_is_down_counts_when_it_is_up() -> None:
     assert table(status.up(at(A), "check", "")) == [f"NEW_DEST {A} weight 20"]
 
 
+@pytest.mark.covers("QUO-11")
 def test_group_gets_the_same_edits_at_each_address() -> None:
     other, mark = vip("10.7.0.101", 81), VirtualService(ServiceKey(AF_INET, fwmark=7))
     status, actions = begun(service(server(A), services=(vip(), other, mark), group="G"))
@@ -240,6 +255,7 @@ def test_group_gets_the_same_edits_at_each_address() -> None:
     assert f"fifo RS [{A}]:tcp:80 [G]:0 DOWN" in down
 
 
+@pytest.mark.covers("QUO-11")
 def test_fwmark_service_is_called_by_its_mark() -> None:
     mark = VirtualService(ServiceKey(AF_INET, fwmark=9))
     status, actions = begun(service(server(A), services=(mark,)))
@@ -254,6 +270,7 @@ def test_ipv6_names_have_brackets() -> None:
     assert line in trace(status.down(at("2001:db8::11"), "x", ""))
 
 
+@pytest.mark.covers("QUO-10")
 @pytest.mark.parametrize(
     ("omega", "expected"),
     [(False, []), (True, [f"run /down {A}", "run /quorum_down"])],
@@ -270,6 +287,7 @@ def test_stop_with_flush_vs_deletes_services_alone() -> None:
     assert table(status.stop()) == ["DEL_SERVICE 10.7.0.100"]
 
 
+@pytest.mark.covers("QUO-12")
 @pytest.mark.parametrize(
     ("settings", "own", "expected"),
     [
@@ -287,6 +305,7 @@ def test_mail_about_a_server(settings: dict[str, Any], own: bool | None, expecte
     assert mails == ([f"mail {subject}: TCP_CHECK failed"] if expected else [])
 
 
+@pytest.mark.covers("QUO-12")
 def test_mail_about_the_quorum_is_off_unless_asked_for() -> None:
     assert trace(begun(service(server(A)))[1], Alert) == []
     asked = trace(begun(service(server(A), smtp_alert=True))[1], Alert)

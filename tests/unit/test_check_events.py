@@ -49,6 +49,7 @@ def shell(command: str, *words: str) -> Script:
     return Script(("/bin/sh", "-c", command, "sh", *words))
 
 
+@pytest.mark.covers("CHK-27", "QUO-13")
 def test_misc_dynamic_weights_as_measured(tmp_path: Path) -> None:
     """Configured weight 5: exit 10 is 8, 2 is 0, 1 removes, 22 brings back with 20, 0 is 5."""
     status = tmp_path / "status"
@@ -78,6 +79,7 @@ def _write(path: Path, text: str) -> None:
     fresh.rename(path)
 
 
+@pytest.mark.covers("CHK-26")
 def test_misc_without_dynamic_fails_on_any_status(tmp_path: Path) -> None:
     async def test() -> None:
         async with running(one(MiscCheck(script=shell("exit 10")))) as (_, table):
@@ -96,6 +98,7 @@ def test_misc_that_cannot_start_fails() -> None:
     go(test())
 
 
+@pytest.mark.covers("CHK-29")
 def test_misc_words_reach_the_program_as_they_are(tmp_path: Path) -> None:
     out = tmp_path / "out"
     words = ("a b", "$HOME", "`id`", "*")
@@ -110,6 +113,7 @@ def test_misc_words_reach_the_program_as_they_are(tmp_path: Path) -> None:
     assert out.read_text() == "<a b><$HOME><`id`><*>"
 
 
+@pytest.mark.covers("CHK-28")
 def test_misc_that_takes_too_long_is_ended_with_its_children(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,6 +140,7 @@ def _is_alive(pid: str) -> bool:
     return state != "Z"  # whose parent has not looked yet
 
 
+@pytest.mark.covers("CHK-28")
 def test_misc_time_out_sends_term_first(tmp_path: Path) -> None:
     out = tmp_path / "out"
     script = shell('trap "echo term >$1; exit 0" TERM; sleep 600 & wait', str(out))
@@ -179,6 +184,7 @@ def test_stop_ends_a_program_that_runs(tmp_path: Path) -> None:
 # files
 
 
+@pytest.mark.covers("CHK-30")
 def test_file_changes_the_weight_and_fails_the_server(tmp_path: Path) -> None:
     path = tmp_path / "track"
 
@@ -220,6 +226,7 @@ def test_file_with_weight_0_decides_alone(tmp_path: Path) -> None:
 # suspended services
 
 
+@pytest.mark.covers("CHK-35")
 def test_ha_suspend_checks_only_while_the_address_is_here() -> None:
     here: set[bytes] = set()
 
@@ -250,6 +257,7 @@ def test_ha_suspend_checks_only_while_the_address_is_here() -> None:
 # notices
 
 
+@pytest.mark.covers("QUO-09", "QUO-11")
 def test_scripts_fifo_and_mail_hear_of_a_failure(tmp_path: Path) -> None:
     log, pipe = tmp_path / "log", tmp_path / "pipe"
 

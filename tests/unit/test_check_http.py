@@ -27,6 +27,7 @@ def http(endpoint: Endpoint = V4, protocol: str = "1.0", virtualhost: str = "") 
     )
 
 
+@pytest.mark.covers("CHK-10", "CHK-12", "CHK-20")
 @pytest.mark.parametrize(
     ("check", "expected"),
     [
@@ -58,6 +59,7 @@ def test_request_bytes(check: HttpCheck, expected: bytes) -> None:
     assert request(check, check.urls[0]) == expected
 
 
+@pytest.mark.covers("CHK-11")
 def test_virtual_host_of_the_url_comes_first() -> None:
     sent = request(http(virtualhost="outer"), Url("/", virtualhost="inner:81"))
     assert b"Host: inner:81\r\n" in sent
@@ -85,6 +87,7 @@ def judge(data: bytes, url: Url, *, chunk: int = 1 << 20) -> Result:
     return conversation.closed()
 
 
+@pytest.mark.covers("CHK-13")
 @pytest.mark.parametrize(
     ("status", "codes", "ok"),
     [
@@ -107,6 +110,7 @@ def test_wrong_status_is_told_with_what_was_expected() -> None:
     assert judge(answer("503 x"), url).reason == "/a: status code 503, expected 200-299 304"
 
 
+@pytest.mark.covers("CHK-14")
 def test_digest_is_md5_of_the_body() -> None:
     right, wrong = hashlib.md5(PAGE).digest(), hashlib.md5(b"x").digest()
     assert judge(answer(), Url("/", digest=right)).ok
@@ -121,6 +125,7 @@ def test_digest_of_an_empty_body() -> None:
     assert not judge(answer(body=b"x"), url).ok
 
 
+@pytest.mark.covers("CHK-14")
 def test_status_is_judged_even_if_the_digest_is_right() -> None:
     url = Url("/", digest=hashlib.md5(PAGE).digest())
     assert not judge(answer("404 Not Found"), url).ok
@@ -193,6 +198,7 @@ def test_content_length_ignores_case_and_nonsense() -> None:
 # patterns
 
 
+@pytest.mark.covers("CHK-18")
 @pytest.mark.parametrize(
     ("regex", "body", "ok"),
     [

@@ -27,6 +27,7 @@ FIELDS = ("delay_loop_s", "connect_timeout_s", "retry", "delay_before_retry_s", 
 HTTP = HttpCheck(urls=(Url("/"),))
 
 
+@pytest.mark.covers("CHK-07")
 @pytest.mark.parametrize(
     ("checker", "expected"),
     [
@@ -49,6 +50,7 @@ def test_dns_waits_a_delay_loop_between_retries_and_warmup_is_the_delay_loop() -
     assert (schedule.delay_before_retry_s, schedule.warmup_s) == (7, 7)
 
 
+@pytest.mark.covers("CHK-07")
 @pytest.mark.parametrize("name", [*FIELDS, "alpha"])
 def test_inner_value_wins(name: str) -> None:
     def level(value: float | None) -> Timing:
@@ -66,6 +68,7 @@ def test_inner_value_wins(name: str) -> None:
     assert effective(0, 3, 4) == 0
 
 
+@pytest.mark.covers("CHK-09")
 def test_check_goes_to_the_server_unless_it_says_where() -> None:
     settings = CheckSettings()
     plain = resolve(service(), server("10.7.0.11"), TcpCheck(), settings)
@@ -85,6 +88,7 @@ def test_equal_checks_of_one_server_are_the_same_whatever_their_times() -> None:
     assert hash(one) == hash(other)
 
 
+@pytest.mark.covers("CHK-11")
 @pytest.mark.parametrize(
     ("check", "rs", "vs", "expected"),
     [("a", "b", "c", "a"), ("", "b", "c", "b"), ("", "", "c", "c"), ("", "", "", "")],

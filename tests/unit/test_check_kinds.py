@@ -30,6 +30,7 @@ def test_tcp_is_content_with_the_connection() -> None:
 # SMTP
 
 
+@pytest.mark.covers("CHK-21")
 def test_smtp_says_helo_and_quit() -> None:
     smtp = SmtpConversation("me.example")
     assert smtp.connected() == b""
@@ -52,6 +53,7 @@ def test_smtp_takes_any_answer_to_quit_or_none() -> None:
         assert (smtp.closed() if last is None else smtp.received(last)) == SUCCESS
 
 
+@pytest.mark.covers("CHK-21")
 @pytest.mark.parametrize(
     "lines",
     [[b"554 no\r\n"], [b"220 x\r\n", b"550 no\r\n"], [b"554-no\r\n"], [b"x" * 5000]],
@@ -70,6 +72,7 @@ def test_smtp_early_close_fails() -> None:
 # DNS
 
 
+@pytest.mark.covers("CHK-22")
 def test_dns_query_bytes_as_keepalived_sends_them() -> None:
     assert query(".", "SOA")[2:].hex() == "010000010000000000000000060001"
     expected = "0100000100000000000003777777076578616d706c6503636f6d0000010001"
@@ -94,6 +97,7 @@ def reply(exchange: DnsExchange, code: dns.rcode.Rcode = dns.rcode.NOERROR) -> b
     return answer.to_wire()
 
 
+@pytest.mark.covers("CHK-22")
 def test_dns_judges_the_code() -> None:
     exchange = DnsExchange(query(".", "SOA"))
     assert exchange.received(reply(exchange)) is SUCCESS
@@ -137,11 +141,13 @@ def test_udp_filler_is_keepalived_s() -> None:
     assert UdpExchange(b"\x01\xff", None).request == b"\x01\xff"
 
 
+@pytest.mark.covers("CHK-23")
 def test_udp_without_reply_takes_silence_and_any_answer() -> None:
     assert UdpExchange(None, None).timed_out() is SUCCESS
     assert UdpExchange(None, None).received(b"x") is SUCCESS
 
 
+@pytest.mark.covers("CHK-24")
 @pytest.mark.parametrize(
     ("data", "ok"),
     [
@@ -199,6 +205,7 @@ def test_ping_takes_its_own_reply_alone() -> None:
 # MISC and FILE
 
 
+@pytest.mark.covers("CHK-26")
 @pytest.mark.parametrize(
     ("status", "is_dynamic", "expected"),
     [
@@ -220,6 +227,7 @@ def test_misc_exit_status(
     assert (result.ok, result.weight) == expected
 
 
+@pytest.mark.covers("CHK-30")
 @pytest.mark.parametrize(
     ("value", "weight", "reverse", "expected"),
     [

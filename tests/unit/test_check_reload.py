@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from lbfast.check.actions import Action
 from lbfast.check.effects import Known, ServiceStatus
 from lbfast.model.check import CheckedService, CheckSettings
@@ -26,12 +28,14 @@ def test_reload_without_change_does_nothing() -> None:
     assert reloaded(status, config, B)[1] == []
 
 
+@pytest.mark.covers("SIG-05")
 def test_reload_edits_only_the_server_whose_weight_changed() -> None:
     status, _ = begun(service(server(A), server(B)))
     _, actions = reloaded(status, service(server(A), server(B, weight=7)))
     assert trace(actions) == [f"SET_DEST {B} weight 7"]
 
 
+@pytest.mark.covers("SIG-06")
 def test_reload_removes_a_server_and_runs_its_script() -> None:
     status, _ = begun(service(server(A), server(B)))
     _, actions = reloaded(status, service(server(A)))

@@ -66,6 +66,7 @@ def test_checks_with_other_times_are_run_apart() -> None:
     go(test())
 
 
+@pytest.mark.covers("CHK-03")
 @pytest.mark.parametrize("warmup_s", [0.0, 10.0])
 def test_first_attempts_are_spread_over_the_warmup(
     warmup_s: float, monkeypatch: pytest.MonkeyPatch
@@ -102,6 +103,7 @@ def test_check_that_cannot_be_made_is_dropped_with_a_message(
     assert "checker dropped" in caplog.text
 
 
+@pytest.mark.covers("CHK-36")
 def test_all_failures_are_logged_on_demand(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
 
@@ -232,6 +234,7 @@ def test_stop_may_keep_the_table() -> None:
 # reload
 
 
+@pytest.mark.covers("SIG-04")
 def test_reload_leaves_equal_checks_alone_and_keeps_the_state_of_others() -> None:
     async def test() -> None:
         listener = await Listener().open()

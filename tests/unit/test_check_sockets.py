@@ -42,6 +42,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     at_once(monkeypatch)
 
 
+@pytest.mark.covers("CHK-08", "CHK-06")
 def test_tcp_refused_is_down_and_a_listener_is_up_again() -> None:
     async def test() -> None:
         listener = await Listener().open()
@@ -75,6 +76,7 @@ def test_http_status_takes_down_and_two_successes_bring_up() -> None:
     go(test())
 
 
+@pytest.mark.covers("CHK-17")
 def test_http_silence_after_accept_fails_after_connect_timeout() -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
@@ -96,6 +98,7 @@ def test_http_silence_after_accept_fails_after_connect_timeout() -> None:
     go(test())
 
 
+@pytest.mark.covers("CHK-08")
 def test_tcp_connect_timeout_is_honoured() -> None:
     async def test() -> None:
         with socket.socket() as full, socket.socket() as first, socket.socket() as second:
@@ -128,6 +131,7 @@ def test_large_page_in_pieces_is_read_to_its_end() -> None:
     go(test())
 
 
+@pytest.mark.covers("CHK-09")
 def test_source_address_and_port_are_those_of_bindto() -> None:
     async def test() -> None:
         listener = await Listener().open()
@@ -142,6 +146,7 @@ def test_source_address_and_port_are_those_of_bindto() -> None:
     go(test())
 
 
+@pytest.mark.covers("CHK-37")
 @pytest.mark.parametrize("kind", [TcpCheck, UdpCheck, PingCheck])
 def test_local_trouble_is_no_verdict(kind: Any, caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
@@ -213,6 +218,7 @@ def test_dns_over_a_real_socket() -> None:
     go(test())
 
 
+@pytest.mark.covers("CHK-23")
 def test_udp_closed_port_fails_at_once() -> None:
     async def test() -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:

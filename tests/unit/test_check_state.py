@@ -25,6 +25,7 @@ def changes(machine: Machine, outcomes: str, times: Schedule) -> str:
     return "".join(marks[machine.result(one == "+", times).change] for one in outcomes)
 
 
+@pytest.mark.covers("CHK-04", "CHK-05", "CHK-06")
 @pytest.mark.parametrize(
     ("outcomes", "expected"),
     [
@@ -57,6 +58,7 @@ def test_rise_fall_of_alpha_begins_down(outcomes: str, expected: str) -> None:
     assert changes(machine, outcomes, times) == expected
 
 
+@pytest.mark.covers("CHK-05", "CHK-06")
 def test_rise_fall_waits_between_retries_and_periods() -> None:
     steps = feed(RiseFall(schedule()), "+----+", schedule())
     assert [delay for _, delay in steps] == [LOOP, BEFORE_RETRY, BEFORE_RETRY, LOOP, LOOP, LOOP]
@@ -73,6 +75,7 @@ def test_lower_retry_counts_at_once() -> None:
     assert changes(machine, "-", schedule(1)) == "D"
 
 
+@pytest.mark.covers("CHK-15")
 def test_url_round_asks_one_url_after_the_other() -> None:
     machine = UrlRound(schedule(), 3)
     asked = []
@@ -82,6 +85,7 @@ def test_url_round_asks_one_url_after_the_other() -> None:
     assert asked == [0, 1, 2, 0, 1]
 
 
+@pytest.mark.covers("CHK-16")
 def test_url_round_as_measured_with_two_urls() -> None:
     """Digest failures at t, t+1, t+2; then a success at u, again the first, the second, up."""
     times = schedule()
@@ -109,6 +113,7 @@ def test_url_round_recovers_a_single_url_with_two_successes() -> None:
     assert changes(machine, "-++", schedule()) == "D.U"
 
 
+@pytest.mark.covers("CHK-16")
 def test_url_round_fast_recovery_does_not_wait_between_urls() -> None:
     machine = UrlRound(schedule(), 2, fast_recovery=True)
     steps = feed(machine, "-+++", schedule())

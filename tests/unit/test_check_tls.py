@@ -87,6 +87,7 @@ def client(name: str = "", *, is_compliant: bool = False) -> TlsConversation:
     return TlsConversation(make_context(TlsFiles()), name, inner, is_compliant=is_compliant)
 
 
+@pytest.mark.covers("CHK-19")
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_self_signed_certificate_is_good_enough(pem: Path, version: ssl.TLSVersion) -> None:
     one, server = client(), Server(pem, maximum_version=version, minimum_version=version)
@@ -144,6 +145,7 @@ def test_files_that_cannot_be_used_are_refused(pem: Path) -> None:
             make_context(files)
 
 
+@pytest.mark.covers("CHK-19")
 @pytest.mark.parametrize(
     ("settings", "name"),
     [

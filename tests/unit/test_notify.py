@@ -78,6 +78,7 @@ def test_shell_reads_a_file_only_where_the_configuration_says_so(tmp_path: Path)
         spawn(Script((str(file),)))
 
 
+@pytest.mark.covers("CHK-29")
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_program_runs_as_the_user_it_is_given(tmp_path: Path) -> None:
     out = tmp_path / "out"
@@ -172,6 +173,7 @@ def mail_server(lines: list[bytes]) -> tuple[int, threading.Thread]:
     return listener.getsockname()[1], thread
 
 
+@pytest.mark.covers("QUO-12")
 def test_mail_is_said_as_keepalived_says_it() -> None:
     lines: list[bytes] = []
     port, thread = mail_server(lines)
@@ -190,6 +192,7 @@ def test_mail_is_said_as_keepalived_says_it() -> None:
     assert [*said[-3:-1], said[-1].upper()] == ["=> gained <=", ".", "QUIT"]
 
 
+@pytest.mark.covers("QUO-12")
 def test_mail_without_server_or_recipients_is_not_sent() -> None:
     assert not Mailer(Mail(("a@b.c",))).is_on
     assert not Mailer(Mail(server="127.0.0.1")).is_on
