@@ -50,22 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         help="take frames from this interface; may be repeated (default: every Ethernet "
         "interface)",
     )  # fmt: skip
-    parser.add_argument(
-        "--workers", type=_number, default=1, metavar="N",
-        help=f"worker threads, at most {MAX_WORKERS} (default: 1)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--connections", type=_number, default=1 << 20, metavar="N",
-        help="size of the connection table (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--servers", type=_number, default=1 << 14, metavar="N",
-        help="size of the table of real servers (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--services", type=_number, default=1 << 12, metavar="N",
-        help="size of the table of virtual services (default: %(default)s)",
-    )  # fmt: skip
+    _add_sizes(parser)
     parser.add_argument(
         "--rx-usecs", type=_usecs, default=RX_USECS, metavar="US",
         help="while many frames come, take them from the rings at most so many microseconds "
@@ -86,6 +71,25 @@ def _parser() -> argparse.ArgumentParser:
         help="what @ID lines of the file are compared with (default: the host's name)",
     )  # fmt: skip
     return parser
+
+
+def _add_sizes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--workers", type=_number, default=1, metavar="N",
+        help=f"worker threads, at most {MAX_WORKERS} (default: 1)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--connections", type=_number, default=1 << 20, metavar="N",
+        help="size of the connection table (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--servers", type=_number, default=1 << 14, metavar="N",
+        help="size of the table of real servers (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--services", type=_number, default=1 << 12, metavar="N",
+        help="size of the table of virtual services (default: %(default)s)",
+    )  # fmt: skip
 
 
 async def _serve(plan: Plan) -> None:

@@ -212,6 +212,17 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True)
+class Append:
+    """Appends what `read` makes of each such statement to a list."""
+
+    field: str
+    read: Read
+
+    def apply(self, loader: Loader, draft: Draft, given: Statement) -> None:
+        draft.add(self.field, self.read(given), given.place)
+
+
+@dataclass(frozen=True, slots=True)
 class Flag:
     """Sets a field; words behind it mean nothing."""
 

@@ -86,8 +86,9 @@ def assemble(top: Draft, host: Host, findings: Findings) -> Configuration:
         settings=vrrp_globals(context),
         mail=mail(context.globals),
     )
+    found_services, local = services(context, top)
     check = CheckConfiguration(
-        services=drop_unknown_files(context, services(context, top), known.files),
+        services=drop_unknown_files(context, found_services, known.files),
         settings=check_settings(context, top),
         track_files=vrrp.files,
     )
@@ -97,6 +98,8 @@ def assemble(top: Draft, host: Host, findings: Findings) -> Configuration:
         check,
         process_settings(context, top),
         sync_settings(context, top, names),
+        local,
+        tuple(top.get("marks", [])),
     )
 
 

@@ -25,6 +25,7 @@ _REFERENCE = re.compile(
     re.ASCII,
 )
 _CONDITION = re.compile(r"@(\^?)(\S*)\s*(.*)$", re.DOTALL)
+OURS = "lbfast"
 _MAX_DEPTH = 64
 _RANDOM_MAX = 32767
 
@@ -147,7 +148,8 @@ class Preprocessor:
     def _condition(self, text: str) -> str:
         match = _CONDITION.match(text)
         assert match is not None
-        is_wanted = (match[2] == self.config_id) != bool(match[1])
+        # OURS is true for lbfast under any id: keepalived passes such lines over
+        is_wanted = (match[2] in (self.config_id, OURS)) != bool(match[1])
         return match[3] if is_wanted else ""
 
     def _define(self, name: str, value: str, place: Place) -> None:

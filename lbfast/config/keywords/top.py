@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lbfast.config.addresses import address_line
 from lbfast.config.blocks import (
+    Append,
     Block,
     Call,
     Draft,
@@ -20,11 +21,13 @@ from lbfast.config.keywords.globals import GLOBAL_DEFS, MAX_TIMER_US
 from lbfast.config.keywords.trackers import BFD, TRACK_FILE, TRACK_PROCESS, VRRP_SCRIPT
 from lbfast.config.keywords.virtual import (
     VIRTUAL_SERVER,
+    addresses_of,
     group_head,
     group_line,
     virtual_server_head,
 )
 from lbfast.config.keywords.vrrp import SYNC_GROUP, VRRP_INSTANCE
+from lbfast.config.markwords import UsageError, parse_rule
 from lbfast.config.routes import route_line, rule_line
 from lbfast.config.values import (
     MICRO,
@@ -36,6 +39,7 @@ from lbfast.config.values import (
     string,
     timer_us,
 )
+from lbfast.model.marks import FwmarkRule
 from lbfast.model.vrrp import UpDownDelay
 
 _LINKBEAT = "link states come by netlink"
@@ -85,6 +89,27 @@ def _linkbeat(loader: Loader, draft: Draft, given: Statement) -> None:
     Lines("linkbeat", known).apply(loader, draft, given)
 
 
+def _mark(given: Statement) -> FwmarkRule:
+    """Reads what `lbfast mark add` takes."""
+    try:
+        return parse_rule(given.words[1:])
+    except UsageError as wrong:
+        raise Bad(str(wrong), "expected the words of lbfast mark add") from None
+
+
+def _local_group(loader: Loader, draft: Draft, given: Statement) -> None:
+    """Reads the addresses of a group for FULLNAT: one, or a range, on a line."""
+    inner = Draft(given.place)
+    _name_needed(loader, inner, given)
+
+    def take(line: Statement) -> None:
+        for addr in addresses_of(line.words[0]):
+            inner.add("addresses", addr, line.place)
+
+    loader.lines(given, take)
+    draft.add("local_address_group", inner, given.place)
+
+
 GARP_GROUP: Table = {
     "garp_interval": Value("garp_interval_us", timer_us(1, MAX_TIMER_US)),
     "gna_interval": Value("gna_interval_us", timer_us(1, MAX_TIMER_US)),
@@ -120,5 +145,7 @@ TOP: Table = {
     "instance": Value("instance", string, is_fatal=False),
     "use_pid_dir": Flag("use_pid_dir"),
     "linkbeat_use_polling": Ignored(_LINKBEAT),
+    "mark": Append("marks", _mark),
+    "local_address_group": Call(_local_group),
     "child_wait_time": Value("child_wait_time_s", integer()),
 }

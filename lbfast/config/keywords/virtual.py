@@ -7,7 +7,18 @@ import re
 import socket
 from dataclasses import dataclass
 
-from lbfast.config.blocks import Block, Call, Draft, Flag, Ignored, Loader, Row, Table, Value
+from lbfast.config.blocks import (
+    Append,
+    Block,
+    Call,
+    Draft,
+    Flag,
+    Ignored,
+    Loader,
+    Row,
+    Table,
+    Value,
+)
 from lbfast.config.findings import Place
 from lbfast.config.keywords.checkers import CHECKERS, timing
 from lbfast.config.keywords.scripts import script
@@ -182,7 +193,9 @@ def _words_of_snmp(given: Statement) -> str:
 
 
 def _local_address(loader: Loader, draft: Draft, given: Statement) -> None:
-    draft.add("local_addresses", packed(given.word()), given.place)
+    """Reads `local_address IP` or a range, for FULLNAT."""
+    for addr in addresses_of(given.word()):
+        draft.add("local_addresses", addr, given.place)
 
 
 # ---- heads
@@ -220,10 +233,10 @@ def group_line(line: Statement) -> list[GroupEntry]:
             raise Bad(f"{words[2]!r}", "expected inet or inet6")
         return [GroupEntry(line.place, fwmark=mark, af=families[words[2]] if words[2:] else 0)]
     number = port(words[1]) if len(words) > 1 else 0
-    return [GroupEntry(line.place, addr, number) for addr in _addresses(words[0])]
+    return [GroupEntry(line.place, addr, number) for addr in addresses_of(words[0])]
 
 
-def _addresses(word: str) -> list[bytes]:
+def addresses_of(word: str) -> list[bytes]:
     if "/" in word:
         try:
             network = ipaddress.ip_network(word)
@@ -325,4 +338,5 @@ VIRTUAL_SERVER: Table = {
     "snmp_name": Ignored(_SNMP, _words_of_snmp),
     "hashed": Call(_hashed),
     "local_address": Call(_local_address),
+    "laddr_group_name": Append("local_groups", string),
 }

@@ -24,6 +24,7 @@ from lbfast.model import (
     VirtualService,
 )
 from lbfast.model.check import CheckedServer, CheckedService, FileCheck, SorryServer
+from lbfast.model.configuration import LocalAddresses
 from lbfast.model.vrrp import TrackFile
 
 _SAME_PORT = (Method.DROUTE, Method.TUNNEL)
@@ -252,11 +253,35 @@ class Service:
         )
 
 
-def services(context: Context, top: Draft) -> tuple[CheckedService, ...]:
-    """Returns all virtual servers; of two with one key the first holds."""
+def local_addresses(
+    context: Context, top: Draft, draft: Draft, made: CheckedService
+) -> list[LocalAddresses]:
+    """Returns the local addresses of a block's services; FULLNAT cannot do without."""
+    groups = {group.get("name"): group for group in top.get("local_address_group", [])}
+    found: dict[bytes, None] = dict.fromkeys(draft.get("local_addresses", []))
+    for name in draft.get("local_groups", []):
+        if name not in groups:
+            context.findings.error(
+                draft.at("local_groups"), f"no local_address_group {name}", "ignored"
+            )
+            continue
+        found |= dict.fromkeys(groups[name].get("addresses", []))
+    is_full = any(s.server.method is Method.FULLNAT for s in made.servers)
+    if is_full and not found:
+        context.findings.error(draft.place, "FNAT without local_address", "expected one or more")
+    if not found:
+        return []
+    return [LocalAddresses(service.key, tuple(found)) for service in made.services]
+
+
+def services(
+    context: Context, top: Draft
+) -> tuple[tuple[CheckedService, ...], tuple[LocalAddresses, ...]]:
+    """Returns all virtual servers and their local addresses; of two with one key the first holds."""
     groups = {draft.get("name"): draft for draft in top.get("virtual_server_group", [])}
     taken: set[ServiceKey] = set()
     found = []
+    local: list[LocalAddresses] = []
     for draft in top.get("virtual_server", []):
         made = Service(context, draft, groups).finish()
         if made is None:
@@ -272,7 +297,8 @@ def services(context: Context, top: Draft) -> tuple[CheckedService, ...]:
         taken |= {service.key for service in made.services}
         if made.services:
             found.append(made)
-    return tuple(found)
+            local += local_addresses(context, top, draft, made)
+    return tuple(found), tuple(local)
 
 
 def drop_unknown_files(
