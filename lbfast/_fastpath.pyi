@@ -113,6 +113,10 @@ class Engine:
     def stop(self) -> None: ...
     def restart(self) -> None: ...
 
+class Reader:
+    def __init__(self, fd: int) -> None: ...
+    def connections(self, start: int, limit: int, now_ns: int) -> tuple[list[tuple], int]: ...  # type: ignore[type-arg]
+
 RX_USECS: int
 
 class Rings:

@@ -447,13 +447,7 @@ cdef class Engine:
     def connections(self, uint32_t start=0, uint32_t limit=0xFFFFFFFF):
         """Return (rows, next): up to `limit` connections from record `start` on; next is 0 at the
         end.  A row: see conn_tuple."""
-        cdef uint32_t i = start
-        rows = []
-        while i < self.e.header.fresh and len(rows) < limit:
-            if self.e.conns[i].flags & CONN_HASHED:
-                rows.append(conn_tuple(&self.e, i))
-            i += 1
-        return rows, i if i < self.e.header.fresh else 0
+        return conn_rows(&self.e, start, limit, self.e.workers[0].now)
 
     def marks_replace(self, list rules):
         """Set the rules that mark packets, in order; the last match decides.

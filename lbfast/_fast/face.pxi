@@ -86,14 +86,17 @@ cdef tuple server_tuple(const dest_t *d):
     )
 
 
-cdef tuple conn_tuple(engine_t *e, uint32_t i):
+cdef object conn_tuple(engine_t *e, uint32_t i, uint32_t now):
     """(af, protocol, caddr, cport, vaddr, vport, daddr, dport, state, ms left, flags, pe_data,
-    laddr, lport); the last two only of FULLNAT."""
+    laddr, lport); the last two only of FULLNAT.
+
+    None when the record became another connection's meanwhile: workers do not wait for readers.
+    """
     cdef conn_t c = e.conns[i]
     cdef addr_t caddr = conn_caddr(e, i), vaddr = conn_vaddr(e, i), daddr = conn_daddr(e, i)
     cdef bint is_v6 = (c.flags & CONN_V6) != 0
-    cdef int32_t left = <int32_t>(c.expires - e.workers[0].now)
-    return (
+    cdef int32_t left = <int32_t>(c.expires - now)
+    row = (
         AF_INET6 if is_v6 else AF_INET, c.protocol,
         addr_bytes(&caddr, is_v6), LB_SWAP16(c.cport),
         addr_bytes(&vaddr, is_v6), LB_SWAP16(c.vport),
@@ -102,6 +105,7 @@ cdef tuple conn_tuple(engine_t *e, uint32_t i):
         addr_bytes(&e.fulls[i].laddr, is_v6) if is_full(c.flags) else b"",
         LB_SWAP16(e.fulls[i].lport) if is_full(c.flags) else 0,
     )
+    return row if conn_is_still(&c, &e.conns[i]) else None
 
 
 cdef bytes pe_data_of(engine_t *e, uint32_t i):
@@ -109,7 +113,7 @@ cdef bytes pe_data_of(engine_t *e, uint32_t i):
     cdef conn_ext_t *x = &e.exts[i]
     if e.conns[i].ext == NO_INDEX or not e.conns[i].flags & CONN_TEMPLATE:
         return b""
-    return (<const char *>x.pe_data)[:x.pe_len]
+    return (<const char *>x.pe_data)[:min(x.pe_len, <uint32_t>255)]
 
 
 cdef int32_t *setting_at(settings_t *s, str name) except NULL:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import sys
@@ -64,6 +65,7 @@ class Client:
     def __init__(self, path: Path, *, patience_s: float = PATIENCE_S) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self._buffer = bytearray()
+        self._files: list[int] = []
         self._patience_s = patience_s
         self._is_busy = False
         try:
@@ -135,6 +137,15 @@ class Client:
         return self._ask(m.GetTimeouts(), Timeouts)
 
     def connections(self) -> Iterator[Connection]:
+        """Yields them from the director's memory, mapped read-only; row by row over the socket
+        where it has none to show."""
+        fd = self._arena()
+        if fd >= 0:
+            from lbfast.control.tables import read_connections
+
+            with os.fdopen(fd):
+                yield from read_connections(fd)
+            return
         for row in self._rows(m.Connections(), list[m.ConnectionRow]):
             yield Connection(*row)
 
@@ -170,6 +181,10 @@ class Client:
 
     def daemons(self) -> list[SyncDaemon]:
         return self._ask(m.Daemons(), list[SyncDaemon])
+
+    def _arena(self) -> int:
+        """Returns a file descriptor of the director's arena, to be closed; -1 without one."""
+        return self._files.pop() if self._ask(m.Arena(), bool) and self._files else -1
 
     # frames
 
@@ -250,14 +265,20 @@ class Client:
     def _received(self) -> bytes:
         """Returns what comes next; a user who has to wait is told why, once."""
         try:
-            return self._socket.recv(_CHUNK)
+            return self._recv()
         except TimeoutError:
             left_s = self._patience_s - NOTICE_S
             if left_s <= 0 or self._socket.gettimeout() != NOTICE_S:
                 raise
             print(f"lbfast: {_SILENT}, waiting {left_s:.0f} s more", file=sys.stderr)
             self._socket.settimeout(left_s)
-            return self._socket.recv(_CHUNK)
+            return self._recv()
+
+    def _recv(self) -> bytes:
+        """Returns bytes; an open file that comes with them waits in `_files`."""
+        received, files, _, _ = socket.recv_fds(self._socket, _CHUNK, 1, socket.MSG_CMSG_CLOEXEC)
+        self._files += files
+        return received
 
 
 def _value(encoded: msgspec.Raw, kind: type[T]) -> T:

@@ -70,14 +70,15 @@ class Forwarder:
     async def start(self) -> None:
         """Brings everything up, or raises and leaves nothing behind."""
         plan = self._plan
-        self._engine = self._open_engine()
+        fd = arena.open_file(plan.name)
+        self._undo: list[Callable[[], object]] = [lambda: os.close(fd)]
+        self._engine = self._open_engine(fd)
         self._host_ports = host_ports()
         self._engine.reserve_ports(*self._host_ports)
         if plan.toa is not None:
             self._engine.set_setting("toa", TOA.index(plan.toa))
         self._tables = SteeredTables(self._engine, self._steer, self._frames)
         self._tables.begin_standby(self._standby)
-        self._undo: list[Callable[[], object]] = []
         try:
             self._world = Follower(EngineWorld(self._engine))
             await self._world.start()
@@ -93,7 +94,7 @@ class Forwarder:
             self._undo.append(self._stop_workers)
             self._rules.install(self._steering_plan())
             self._undo.append(self._rules.remove)
-            self._server = ControlServer(self._tables, plan.control)
+            self._server = ControlServer(self._tables, plan.control, arena_fd=fd)
             await self._server.start()
         except BaseException:
             await self.stop()
@@ -148,20 +149,15 @@ class Forwarder:
     def _links(self) -> dict[int, Link]:
         return self._world.links.links
 
-    def _open_engine(self) -> Engine:
+    def _open_engine(self, fd: int) -> Engine:
         plan = self._plan
-        fd = arena.open_file(plan.name)
-        try:
-            sizes = (plan.connections, plan.servers, plan.services)
-            return open_engine(
-                fd,
-                sizes,
-                workers=plan.workers,
-                boot_id=arena.boot_id(),
-                now_ns=time.monotonic_ns(),
-            )
-        finally:
-            os.close(fd)
+        return open_engine(
+            fd,
+            (plan.connections, plan.servers, plan.services),
+            workers=plan.workers,
+            boot_id=arena.boot_id(),
+            now_ns=time.monotonic_ns(),
+        )
 
     def _steering_plan(self) -> steering.SteeringPlan:
         states = self._tables.services()

@@ -98,6 +98,10 @@ class Connections(msgspec.Struct, tag=True, frozen=True):
     pass
 
 
+class Arena(msgspec.Struct, tag=True, frozen=True):
+    """Asks for the arena to be read: the answer is True and carries its file, or is False."""
+
+
 class TableSize(msgspec.Struct, tag=True, frozen=True):
     pass
 
@@ -160,6 +164,7 @@ Request: TypeAlias = (
     | Services
     | Service
     | Connections
+    | Arena
     | TableSize
     | Sysctl
     | SetSysctl

@@ -56,8 +56,12 @@ class _Client:
 class ControlServer:
     """Listens on a Unix socket and does what clients ask of a balancer."""
 
-    def __init__(self, balancer: Balancer, path: Path, limits: Limits | None = None) -> None:
+    def __init__(
+        self, balancer: Balancer, path: Path, limits: Limits | None = None, arena_fd: int = -1
+    ) -> None:
+        """arena_fd: the file that clients may read connections from; -1: there is none."""
         self._balancer = balancer
+        self._arena_fd = arena_fd
         self._path = path
         self._limits = limits or Limits()
         self._uids = {0, os.geteuid()}
@@ -140,6 +144,9 @@ class ControlServer:
 
     async def _answer(self, request: m.Request, writer: asyncio.StreamWriter) -> None:
         """Does one request and writes all of its answer."""
+        if isinstance(request, m.Arena):
+            await self._show_arena(writer)
+            return
         last: m.Reply
         try:
             check(request)
@@ -160,6 +167,20 @@ class ControlServer:
             logger.exception("control request %s failed", type(request).__name__)
             last = m.Failed(f"the daemon failed inside: {type(bug).__name__}: {bug}")
         await self._write(writer, last)
+
+    async def _show_arena(self, writer: asyncio.StreamWriter) -> None:
+        """Gives a client the arena's file, opened for reading only, beside the answer."""
+        if self._arena_fd < 0:
+            await self._write(writer, m.Answer(m.raw(False)))
+            return
+        if writer.transport.get_write_buffer_size():
+            raise EOFError  # asked before it had read the last answer
+        fd = os.open(f"/proc/self/fd/{self._arena_fd}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            with socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno())) as same:
+                socket.send_fds(same, [m.frame(m.Answer(m.raw(True)))], [fd])
+        finally:
+            os.close(fd)
 
     async def _write(self, writer: asyncio.StreamWriter, reply: m.Reply) -> None:
         """Writes a frame, waiting while the client does not take what it was given before."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from lbfast._fastpath import REASONS, RX_USECS, Engine, Rings
+from lbfast._fastpath import REASONS, RX_USECS, Engine, Reader, Rings
 from lbfast.control import arena, marking, states
 from lbfast.control.settings import FIXED, PARTS, SETTINGS
 from lbfast.errors import ControlError, KernelError
@@ -168,13 +170,7 @@ class Tables:
         ]
 
     def connections(self) -> Iterator[Connection]:
-        start = 0
-        while True:
-            rows, start = self.engine.connections(start, CHUNK)
-            for row in rows:
-                yield _connection(row)
-            if not start:
-                return
+        return _read(self.engine.connections)
 
     def table_size(self) -> int:
         return self.engine.table_size
@@ -231,6 +227,25 @@ class Tables:
 
     def daemons(self) -> list[SyncDaemon]:
         return []
+
+
+def read_connections(fd: int) -> Iterator[Connection]:
+    """Yields the connections in the arena file of a director that may be at work, which it does
+    not disturb; ControlError when the file is none, or of another version of lbfast."""
+    try:
+        reader = Reader(fd)
+    except ValueError as wrong:
+        raise ControlError(f"cannot read the director's connections: {wrong}") from None
+    return _read(lambda start, limit: reader.connections(start, limit, time.monotonic_ns()))
+
+
+def _read(rows_from: Callable[[int, int], tuple[list[Any], int]]) -> Iterator[Connection]:
+    start = 0
+    while True:
+        rows, start = rows_from(start, CHUNK)
+        yield from map(_connection, rows)
+        if not start:
+            return
 
 
 def open_engine(
