@@ -74,7 +74,7 @@ def listing_a_million() -> Iterator[dict[str, object]]:
     with lab(left=[*RUN, "--connections", str(1 << 21)]) as net:
         serve_discard(net)
         net.ipvsadm("--set 0 0 3600")
-        net.flood("l0", PPS, CONNECTIONS / PPS + 1, CONNECTIONS)
+        net.flood("l0", PPS, 2.5 * CONNECTIONS / PPS, CONNECTIONS)
         wait_until_still(net, "l0")
         before = resident_mib(net.director)
         rows, seconds = list_all(net)

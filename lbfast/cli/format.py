@@ -6,6 +6,7 @@ import enum
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from lbfast.cli.addresses import Names, show_endpoint
 from lbfast.cli.order import compare_servers, difference, merge_sort
@@ -298,18 +299,22 @@ def connection_row(connection: Connection, style: Style) -> str:
     c = connection
     protocol = "IP" if c.protocol == 0 else _PROTOCOLS.get(c.protocol, f"IP_{c.protocol}")
     expire = f"{c.expires_s // 60:02d}:{c.expires_s % 60:02d}"
-    ends = [
-        show_endpoint(_family(addr), addr, port, c.protocol, style.names)
-        for addr, port in ((c.caddr, c.cport), (c.vaddr, c.vport), (c.daddr, c.dport))
-    ]
-    row = f"{protocol:<3} {expire:<6} {c.state:<11} {ends[0]:<18} {ends[1]:<18} "
+    shown = show_endpoint if style.names else _seen_before
+    client = show_endpoint(_family(c.caddr), c.caddr, c.cport, c.protocol, style.names)
+    virtual = shown(_family(c.vaddr), c.vaddr, c.vport, c.protocol, style.names)
+    real = shown(_family(c.daddr), c.daddr, c.dport, c.protocol, style.names)
+    row = f"{protocol:<3} {expire:<6} {c.state:<11} {client:<18} {virtual:<18} "
     if style.columns is Columns.PERSISTENT_CONN and c.pe_name:
         data = c.pe_data.decode("utf-8", "surrogateescape")
-        return f"{row}{ends[2]:<16} {c.pe_name:<18} {data}\n"
+        return f"{row}{real:<16} {c.pe_name:<18} {data}\n"
     if c.laddr:  # FULLNAT: the client as its server sees it
         local = show_endpoint(_family(c.laddr), c.laddr, c.lport, c.protocol, style.names)
-        return f"{row}{ends[2]:<18} {local}\n"
-    return f"{row}{ends[2]}\n"
+        return f"{row}{real:<18} {local}\n"
+    return f"{row}{real}\n"
+
+
+# of services and servers, of which there are few in a table of many connections
+_seen_before: Callable[..., str] = lru_cache(maxsize=4096)(show_endpoint)
 
 
 def timeout_line(timeouts: Timeouts) -> str:

@@ -13,7 +13,6 @@ from typing import Any, TypeAlias
 import msgspec
 
 from lbfast.model import (
-    Connection,
     RealServer,
     ServerKey,
     ServiceKey,
@@ -213,14 +212,6 @@ Reply: TypeAlias = Answer | Rows | Done | Refused | Failed
 ConnectionRow: TypeAlias = tuple[
     int, int, bytes, int, bytes, int, bytes, int, str, int, int, str, bytes, bytes, int
 ]
-
-
-def connection_row(c: Connection) -> ConnectionRow:
-    """Returns a connection as a row; `Connection(*row)` is the way back."""
-    return (
-        *(c.af, c.protocol, c.caddr, c.cport, c.vaddr, c.vport, c.daddr, c.dport),
-        *(c.state, c.expires_s, c.flags, c.pe_name, c.pe_data, c.laddr, c.lport),
-    )
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -197,7 +197,7 @@ class _Pieces:
 
 
 def _connections(balancer: Balancer) -> _Pieces:
-    rows = map(m.connection_row, balancer.connections())
+    rows = balancer.connections()
     return _Pieces(iter(lambda: list(islice(rows, _ROWS)), []))
 
 

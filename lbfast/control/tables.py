@@ -6,6 +6,7 @@ import errno
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from lbfast._fastpath import REASONS, RX_USECS, Engine, Reader, Rings
@@ -35,6 +36,7 @@ from lbfast.model.marks import FwmarkRule
 __all__ = ["REASONS", "RX_USECS", "Engine", "Rings", "Tables", "open_engine"]
 
 CHUNK = 4096  # connections read at a time
+STATE_FLAGS = states.TEMPLATE | states.ASSURED
 PE_NAME = "sip"  # the only persistence engine there is
 NO_PORTS = (
     "net.ipv4.ip_local_port_range leaves no port to local addresses: found all of 1025 to 65535 "
@@ -327,10 +329,13 @@ def _connection(row: tuple) -> Connection:  # type: ignore[type-arg]
         vport,
         daddr,
         dport,
-        states.name(protocol, state, flags),
+        _state_name(protocol, state, flags & STATE_FLAGS),
         ms // 1000,
         flags,
         PE_NAME if pe_data else "",
         pe_data,
         *local,
     )
+
+
+_state_name = lru_cache(maxsize=1024)(states.name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import socket
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 AF_INET = int(socket.AF_INET)
 AF_INET6 = int(socket.AF_INET6)
@@ -125,9 +126,11 @@ class ServiceState:
     laddrs: tuple[bytes, ...] = ()  # local addresses for FULLNAT, oldest first
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """One entry of the connection table as `-Lnc` shows it (spec 4.12)."""
+class Connection(NamedTuple):
+    """One entry of the connection table as `-Lnc` shows it (spec 4.12).
+
+    A tuple, because a million of them are made to be listed.
+    """
 
     af: int
     protocol: int  # 0 for the template of a fwmark service
