@@ -21,7 +21,9 @@ from lbfast._fast.sched cimport *
 from lbfast._fast.sched_cache cimport cache_change, cache_load, cache_start, cache_stop
 from lbfast._fast.sched_dh cimport dh_change, dh_pick, dh_start, dh_stop
 from lbfast._fast.sched_fo cimport fo_change, fo_load, fo_pick, fo_start
-from lbfast._fast.sched_heap cimport heap_stop
+from lbfast._fast.sched_heap cimport (
+    RANK_WLC, heap_fill, heap_first, heap_follow, heap_stop, heap_t, heap_update,
+)
 from lbfast._fast.sched_lblc cimport lblc_pick
 from lbfast._fast.sched_lblcr cimport lblcr_pick
 from lbfast._fast.sched_lc cimport lc_change, lc_load, lc_pick, lc_start
@@ -70,6 +72,8 @@ include "_fast/service.pxi"
 include "_fast/dest.pxi"
 include "_fast/conn.pxi"
 include "_fast/chain.pxi"
+include "_fast/outside.pxi"
+include "_fast/outside_python.pxi"
 include "_fast/persist.pxi"
 include "_fast/localaddr.pxi"
 include "_fast/emit.pxi"

@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         help="how FULLNAT tells real servers the client's address by a TCP option: not at all, "
         "with the first ACKs, or with the SYN too (default: as it was set, ack at first)",
     )  # fmt: skip
+    _add_scheduler_file(parser)
     parser.add_argument("-D", "--log-detail", action="store_true", help="log more")
     parser.add_argument(
         "-f", "--use-file", metavar="FILE", default="",
@@ -89,6 +90,13 @@ def _add_sizes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--services", type=_number, default=1 << 12, metavar="N",
         help="size of the table of virtual services (default: %(default)s)",
+    )  # fmt: skip
+
+
+def _add_scheduler_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--scheduler-file", action="append", metavar="FILE", default=[],
+        help="load the schedulers in this file of Python, or of compiled Python; may be repeated",
     )  # fmt: skip
 
 
@@ -121,6 +129,7 @@ def main(argv: list[str]) -> int:
         for name in ("workers", "connections", "servers", "services", "rx_usecs", "toa")
     }
     sizes["interfaces"] = tuple(args.interface)
+    sizes["scheduler_files"] = tuple(map(os.path.abspath, args.scheduler_file))
     if args.use_file:
         return start(
             Request(args.use_file, args.config_id, forwarder=sizes, detail=args.log_detail)

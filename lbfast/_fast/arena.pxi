@@ -195,6 +195,7 @@ cdef void engine_free(engine_t *e) noexcept nogil:
     map_free(&e.services)
     map_free(&e.steer)
     map_free(&e.members)
+    outside_free(e)
     if e.world.request_fd >= 0:
         close(e.world.request_fd)
     world_free(&e.world)
@@ -269,11 +270,17 @@ cdef void attach_services(engine_t *e, repair_t *found) noexcept nogil:
 
 
 cdef void attach_scheds(engine_t *e, repair_t *found) noexcept nogil:
-    """Start the schedulers on the counts that the connections left."""
+    """Start the schedulers on the counts that the connections left; wlc stands in for one from
+    outside until that is registered."""
     cdef uint32_t i
+    cdef int error
     for i in range(e.max_svcs):
-        if e.svcs[i].used and sched_bind(e, i, e.svcs[i].sched_name):
-            found.broken += 1
+        if e.svcs[i].used:
+            error = sched_bind(e, i, e.svcs[i].sched_name)
+            if error == -ENOENT:
+                error = sched_bind(e, i, b"wlc")
+            if error:
+                found.broken += 1
     pe_count(e)
 
 

@@ -328,6 +328,7 @@ cdef void dest_bind(engine_t *e, uint32_t i, uint32_t dest) noexcept nogil:
     if d.u_threshold and dest_total(d) == d.u_threshold:      # reached from below (spec 1.8)
         d.flags |= DEST_OVERLOAD
     sched_load(e, dest)
+    sched_conn(e, i, dest, True)
 
 
 cdef void dest_unbind(engine_t *e, uint32_t i) noexcept nogil:
@@ -346,6 +347,7 @@ cdef void dest_unbind(engine_t *e, uint32_t i) noexcept nogil:
     else:
         d.activeconns -= 1
     sched_load(e, dest)
+    sched_conn(e, i, dest, False)
 
 
 cdef inline uint32_t dest_low(const dest_t *d) noexcept nogil:

@@ -32,12 +32,14 @@ cdef extern from *:
     void lb_resume(int *paused) noexcept nogil
 
 
-cdef void edit_begin(engine_t *e) noexcept nogil:
-    """Wait until no worker is inside a batch and keep them out."""
+cdef void edit_begin(engine_t *e) noexcept:
+    """Wait until no worker is inside a batch and keep them out.  The GIL is given away meanwhile:
+    a worker may wait for a scheduler in Python."""
     cdef uint32_t i
-    lb_pause(&e.paused)
-    for i in range(e.nworkers):
-        lb_wait_idle(&e.busy[i])
+    with nogil:
+        lb_pause(&e.paused)
+        for i in range(e.nworkers):
+            lb_wait_idle(&e.busy[i])
 
 
 cdef void edit_end(engine_t *e) noexcept nogil:

@@ -442,6 +442,50 @@ cdef class Engine:
         """Return the shown counters and rates of the whole director."""
         return est_tuple(&self.e.header.total)
 
+    # ------------------------------------------------------------ schedulers from elsewhere
+
+    def scheduler_add(self, bytes name, object factory):
+        """Register a scheduler in Python: a class, of which each service that uses it gets one.
+
+        A service taken over with that name gets it now.  Raises TypeError or ValueError.
+        """
+        python_register(&self.e, name, factory)
+
+    def scheduler_add_capsule(self, object capsule):
+        """Register a compiled scheduler by its capsule; return its name."""
+        return capsule_register(&self.e, capsule)
+
+    def schedulers(self):
+        """Return {name: (is compiled, {event: how often}, {event: what happened last})} of the
+        registered ones.  Events: picked, stood-in (wlc decided), raised, wrong, late, lost."""
+        return kinds_dict(&self.e)
+
+    def schedulers_missing(self):
+        """Return the names of services' schedulers that are not registered, once a service."""
+        return kinds_missing(&self.e)
+
+    def serve_schedulers(self):
+        """Answer for the schedulers in Python until serve_stop(); for a thread of its own.
+
+        From now on no worker holds the GIL.  Needs a scheduler that was registered before.
+        """
+        if self.e.outside == NULL:
+            raise ValueError("no scheduler is registered")
+        serve(<outside_t *>self.e.outside)
+
+    @property
+    def serving(self):
+        """Whether a thread answers for the schedulers in Python."""
+        cdef outside_t *o = <outside_t *>self.e.outside
+        return o != NULL and lb_load_seq(&o.served) != 0
+
+    def serve_stop(self):
+        """Let serve_schedulers() return."""
+        cdef outside_t *o = <outside_t *>self.e.outside
+        if o != NULL:
+            lb_publish(&o.stop, 1)
+            eventfd_write(o.ask_fd, 1)
+
     # ------------------------------------------------------------ connections, settings, time
 
     def connections(self, uint32_t start=0, uint32_t limit=0xFFFFFFFF):
@@ -570,6 +614,8 @@ cdef class Engine:
                 w.scratch_used = 0
             w.flush(w)
             w.scratch_used = 0
+            if self.e.outside != NULL and not lb_load_seq(&(<outside_t *>self.e.outside).served):
+                serve_told(<outside_t *>self.e.outside)
         finally:
             free(memory)
             w.sink = NULL

@@ -13,7 +13,7 @@ cdef void sched_register(
     void (*load)(sched_t *s, uint32_t dest) noexcept nogil,
 ) noexcept:
     global N_SCHEDULERS
-    SCHEDULERS[N_SCHEDULERS] = sched_ops_t(name, start, stop, change, pick, load)
+    SCHEDULERS[N_SCHEDULERS] = sched_ops_t(name, start, stop, change, pick, load, NULL, NULL)
     N_SCHEDULERS += 1
 
 
@@ -33,13 +33,13 @@ sched_register(b"lblcr", cache_start, cache_stop, cache_change, lblcr_pick, cach
 sched_register(b"twos", twos_start, twos_stop, twos_change, twos_pick, twos_load)
 
 
-cdef sched_ops_t *sched_find(const char *name) noexcept nogil:
-    """Return the scheduler of that name, or NULL."""
+cdef sched_ops_t *sched_find(engine_t *e, const char *name) noexcept nogil:
+    """Return the scheduler of that name, built in or registered with the engine, or NULL."""
     cdef uint32_t i
     for i in range(N_SCHEDULERS):
         if strcmp(SCHEDULERS[i].name, name) == 0:
             return &SCHEDULERS[i]
-    return NULL
+    return outside_find(e, name)
 
 
 cdef inline void sched_load(engine_t *e, uint32_t dest) noexcept nogil:
@@ -51,3 +51,16 @@ cdef inline void sched_load(engine_t *e, uint32_t dest) noexcept nogil:
     s = &e.scheds[svc]
     if s.ops != NULL and (<sched_ops_t *>s.ops).load != NULL:
         (<sched_ops_t *>s.ops).load(s, dest)
+
+
+cdef inline void sched_conn(engine_t *e, uint32_t conn, uint32_t dest, bint made) noexcept nogil:
+    """Tell a scheduler that follows single connections of one that was made, or ended."""
+    cdef uint32_t svc = e.dests[dest].svc
+    cdef flow_t f
+    cdef sched_t *s
+    if svc == NO_INDEX:
+        return
+    s = &e.scheds[svc]
+    if s.ops != NULL and LB_UNLIKELY((<sched_ops_t *>s.ops).conn != NULL):
+        flow_of_conn(e, conn, svc, &f)
+        (<sched_ops_t *>s.ops).conn(s, dest, &f, made)

@@ -18,15 +18,24 @@ cdef inline bint addr_sane(uint32_t af, const addr_t *addr) noexcept nogil:
     )
 
 
+cdef bint name_sane(const char *name) noexcept nogil:
+    """Whether a scheduler could be called so: printable, nothing that ends a word."""
+    cdef uint32_t i = 0
+    while 33 <= <uint8_t>name[i] < 127:
+        i += 1
+    return 0 < i < 16 and name[i] == 0
+
+
 cdef bint svc_sane(engine_t *e, svc_t *s) noexcept nogil:
-    """A service that could have been added; one with an unknown scheduler has none."""
+    """A service that could have been added; one whose scheduler has no name has none.  A name
+    that is not known may be that of an outside scheduler: attach_scheds."""
     s.sched_name[15] = s.pe_name[15] = 0
     if not addr_sane(s.af, &s.addr) or s.order >= ORDER_LIMIT or svc_check(s):
         return False
     if svc_by_key(e, s) != NO_INDEX:
         return False
     s.flags &= SVC_PERSISTENT | SVC_ONEPACKET | SVC_SCHED1 | SVC_SCHED2 | SVC_SCHED3
-    if sched_find(s.sched_name) == NULL:
+    if sched_find(e, s.sched_name) == NULL and not name_sane(s.sched_name):
         strcpy(s.sched_name, b"none")
     return True
 

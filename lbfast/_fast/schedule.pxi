@@ -44,9 +44,14 @@ cdef verdict_t schedule_stage(worker_t *w, pkt_t *p, uint32_t *made) noexcept no
 
 cdef inline int sched_pick(engine_t *e, const pkt_t *p, worker_t *w) noexcept nogil:
     cdef sched_t *s = &e.scheds[p.svc]
-    if s.ops == NULL:
+    cdef sched_ops_t *ops = <sched_ops_t *>s.ops
+    cdef int dest
+    if ops == NULL:
         return NO_DEST
-    return (<sched_ops_t *>s.ops).pick(s, p, w)
+    dest = ops.pick(s, p, w)
+    if LB_UNLIKELY(ops.kind != NULL):
+        return outside_picked(e, ops, p.svc, dest)
+    return dest
 
 
 cdef inline be16 conn_dport(const svc_t *s, const dest_t *d, be16 dport) noexcept nogil:

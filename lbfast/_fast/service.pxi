@@ -132,7 +132,7 @@ cdef int sched_bind(engine_t *e, uint32_t i, const char *name) noexcept nogil:
     cdef sched_ops_t *ops = NULL
     cdef sched_ops_t *old
     if strcmp(name, b"none") != 0:
-        ops = sched_find(name)
+        ops = sched_find(e, name)
         if ops == NULL:
             return -ENOENT
     old = <sched_ops_t *>s.ops
@@ -149,10 +149,11 @@ cdef int sched_bind(engine_t *e, uint32_t i, const char *name) noexcept nogil:
 
 
 cdef bint sched_start(sched_t *s, sched_ops_t *ops) noexcept nogil:
+    s.ops = ops
     if not ops.start(s):
         ops.stop(s)
+        s.ops = NULL
         return False
-    s.ops = ops
     return True
 
 

@@ -624,6 +624,7 @@ ctypedef struct engine_t:
     uint32_t nftp              # services on TCP port 21
     uint32_t npe               # services with a persistence engine
     sched_t *scheds            # by service index
+    void *outside              # outside_t: schedulers that are not built in
     world_t world
     settings_t settings
     mark_t *mark_sets          # records: two sets of MAX_MARKS, one of which holds

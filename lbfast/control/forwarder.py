@@ -21,6 +21,8 @@ from lbfast.control.links import Link
 from lbfast.control.localserver import LocalServers, map_keys
 from lbfast.control.netlink import Follower
 from lbfast.control.nft import Rules
+from lbfast.control.scheduler_files import load
+from lbfast.control.scheduling import Schedulers
 from lbfast.control.server import ControlServer
 from lbfast.control.settings import TOA
 from lbfast.control.steered import SteeredTables
@@ -48,6 +50,7 @@ class Plan:
     services: int = 1 << 12
     rx_usecs: int = RX_USECS
     toa: str | None = None  # one of TOA; None keeps what was set
+    scheduler_files: tuple[str, ...] = ()
 
 
 class Forwarder:
@@ -90,6 +93,7 @@ class Forwarder:
             self._local = LocalServers(self._interfaces, self._way_back())
             self._undo.append(self._local.close)
             self._rules = Rules(plan.name, self._interfaces)
+            self._start_schedulers()
             self._start_workers()
             self._undo.append(self._stop_workers)
             self._rules.install(self._steering_plan())
@@ -194,6 +198,11 @@ class Forwarder:
         ways = set(self._giveback.describe().values())
         return next((way for way in reversed(WAYS) if way in ways), WAYS[0])
 
+    def _start_schedulers(self) -> None:
+        self._schedulers = Schedulers(self._tables, load(self._plan.scheduler_files))
+        self._schedulers.start()
+        self._undo.append(self._schedulers.stop)
+
     def _start_workers(self) -> None:
         fanout = -1
         if self._plan.workers > 1:
@@ -266,6 +275,7 @@ class Forwarder:
         """Looks for interfaces that came, went or were made anew; rings follow them."""
         if not all(t.is_alive() for t in self._threads):
             raise ControlError("a worker thread ended")
+        self._schedulers.watch(time.monotonic())
         if self._rules.restore():
             logger.warning("the steering table was gone (a flushed ruleset?); made it again")
         self._tables.find_interfaces()

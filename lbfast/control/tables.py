@@ -197,7 +197,11 @@ class Tables:
         became = [("sent", "sent"), ("given back", "host"), ("held", "held"), ("dropped", "drop")]
         verdicts = self.engine.verdicts()
         rows = [Counter("packets", name, verdicts[verdict]) for name, verdict in became]
-        return rows + [Counter("dropped", *row) for row in sorted(self.engine.reasons().items())]
+        rows += [Counter("dropped", *row) for row in sorted(self.engine.reasons().items())]
+        for scheduler, (_, events, _) in sorted(self.engine.schedulers().items()):
+            prefix = scheduler.decode()
+            rows += [Counter("scheduler", f"{prefix} {what}", n) for what, n in events.items()]
+        return rows
 
     def marks(self) -> list[FwmarkRule]:
         return [marking.model_rule(row) for row in self.engine.marks()]
@@ -220,6 +224,17 @@ class Tables:
             return False
         self.engine.marks_replace(found)
         return True
+
+    def add_scheduler(self, name: str, scheduler: Any) -> str:
+        """Registers a scheduler that is not built in; returns its name.
+
+        `scheduler`: a class like model.scheduling.Scheduler, or the capsule of a compiled one,
+        which has a name of its own.  Raises TypeError or ValueError when it does not fit.
+        """
+        if isinstance(scheduler, type):
+            self.engine.scheduler_add(name.encode(), scheduler)
+            return name
+        return self.engine.scheduler_add_capsule(scheduler).decode()
 
     def start_daemon(self, daemon: SyncDaemon) -> None:
         raise ControlError(NO_SYNC)

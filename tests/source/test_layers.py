@@ -27,7 +27,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "check": TYPES_ONLY | NETLINK | {"notify"},
     "sync": TYPES_ONLY,
     "control": TYPES_ONLY | NETLINK | {"config", "vrrp", "check", "sync", "__init__"},
-    "lab": TYPES_ONLY | {"config", "control"},
+    "lab": TYPES_ONLY | {"config", "control", "__init__"},
     "cli": TYPES_ONLY | {"config", "control", "lab", "daemon", "processes", "__init__"},
     "selfcall": frozenset(),
     "realservers": TYPES_ONLY | {"selfcall"},
