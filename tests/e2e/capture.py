@@ -33,5 +33,9 @@ class Capture:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End the capture and read it; the context does it at its end."""
         self._process.stop()
         self.packets = list(rdpcap(str(self.path)))

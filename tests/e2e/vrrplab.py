@@ -79,8 +79,8 @@ def v3(priority: int, family: int = AF_INET, advert_us: int = 100_000) -> VrrpIn
     )  # fmt: skip
 
 
-def text_of(instance: VrrpInstance, host: str) -> str:
-    """Return keepalived's configuration for an instance."""
+def text_of(instance: VrrpInstance, host: str, settings: str = "") -> str:
+    """Return keepalived's configuration for an instance; `settings` are more global lines."""
     lines = [
         "state BACKUP",
         f"interface {instance.interface}",
@@ -104,15 +104,24 @@ def text_of(instance: VrrpInstance, host: str) -> str:
     body = "\n".join(f"    {line}" for line in [*lines, "}"])
     return (
         f"global_defs {{\n    router_id {host}\n    script_user root\n"
-        f"    enable_script_security\n}}\nvrrp_instance {instance.name} {{\n{body}\n}}\n"
+        f"    enable_script_security\n{settings}}}\nvrrp_instance {instance.name} {{\n{body}\n}}\n"
     )
 
 
 class Router:
     """A speaker in a host: `kind` is `lbfast` or `keepalived`."""
 
-    def __init__(self, net: Net, host: str, kind: str, instance: VrrpInstance | VrrpConfig):
-        self.net, self.host, self.kind = net, host, kind
+    def __init__(
+        self,
+        net: Net,
+        host: str,
+        kind: str,
+        instance: VrrpInstance | VrrpConfig,
+        *,
+        is_prompt: bool = False,
+    ) -> None:
+        """Prepare it; `is_prompt` gives keepalived the real-time priority that lbfast takes."""
+        self.net, self.host, self.kind, self.is_prompt = net, host, kind, is_prompt
         self._starts = 0
         self.configure(instance)
         self.process: Process | None = None
@@ -122,7 +131,8 @@ class Router:
         self.path = self.net.scratch / f"{self.host}.conf"
         if self.kind == "keepalived":
             assert isinstance(instance, VrrpInstance)
-            self.path.write_text(text_of(instance, self.host))
+            extra = "    vrrp_rt_priority 1\n" if self.is_prompt else ""
+            self.path.write_text(text_of(instance, self.host, extra))
             return
         config = instance if isinstance(instance, VrrpConfig) else VrrpConfig((instance,))
         self.path.write_bytes(pickle.dumps(config))

@@ -46,7 +46,8 @@ def take_turns(net: Net, instance: VrrpInstance, first: str, second: str) -> Non
     both, vip = [high, low], vip_of(instance)
     a, b = mac_of(net, "va"), mac_of(net, "vb")
     slack_s = 0.15  # the machine is shared
-    with Capture(net, "vo", "eth0", EXPRESSION) as first_half:
+    observer = "vb" if instance.unicast else "vo"  # a switch shows unicast to nobody else
+    with Capture(net, observer, "eth0", EXPRESSION) as first_half:
         high.start()
         wait_masters(both, vip, "va")
         low.start()
@@ -60,7 +61,7 @@ def take_turns(net: Net, instance: VrrpInstance, first: str, second: str) -> Non
     assert all(one.at > last.at for one in taken), "the backup was not silent"
     assert close(taken[0].at - last.at, skew_s(low_instance), slack_s)
     _check_announcements(first_half, taken[0].at, b, len(instance.addresses))
-    with Capture(net, "vo", "eth0", EXPRESSION) as second_half:
+    with Capture(net, observer, "eth0", EXPRESSION) as second_half:
         high.start()
         wait_masters(both, vip, "va")
         high.crash()
