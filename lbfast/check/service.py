@@ -86,6 +86,8 @@ class HealthChecks:
         for service in configuration.services:
             status = self.services[service.key] = ServiceStatus(service, settings)
             self._do(status.start(self._known(service)))
+        if resume:  # servers of before that ought not to be there now, say a sorry server
+            self._table.restore(self._desired())
         self._begin()
 
     async def reload(self, old: CheckConfiguration, new: CheckConfiguration) -> None:

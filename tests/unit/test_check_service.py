@@ -20,7 +20,7 @@ from lbfast.model.check import (
     Timing,
     Url,
 )
-from tests.checklab import server, service, vip
+from tests.checklab import real, server, service, vip
 from tests.checkservice import (
     FAST,
     RS,
@@ -197,6 +197,20 @@ def test_resumed_start_takes_a_missing_server_for_down() -> None:
             await table.lines_are("SET_DEST 10.7.0.12 weight 1", UP)
             await second.stop()
         await listener.close()
+
+    go(test())
+
+
+def test_resumed_start_removes_what_is_left_of_before() -> None:
+    async def test() -> None:
+        table = Recorder()
+        table.add_service(vip())
+        table.add_server(vip().key, real("10.7.0.200"))
+        table.add_server(vip().key, real(RS))
+        checks = checker.HealthChecks()
+        await checks.start(CheckConfiguration((one(),)), table, resume=True)
+        assert table.weights() == {RS: 1}
+        await checks.stop()
 
     go(test())
 
