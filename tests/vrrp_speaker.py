@@ -12,6 +12,7 @@ import logging
 import pickle
 import signal
 import sys
+import time
 from pathlib import Path
 
 import uvloop
@@ -51,7 +52,7 @@ async def run(path: Path, masters: list[str]) -> None:
     loop.add_signal_handler(signal.SIGUSR1, write)
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGHUP, reload)
-    await service.start(config, dict.fromkeys(masters, 0.0))
+    await service.start(config, dict.fromkeys(masters, time.monotonic()))
     be_prompt()
     print("ready", flush=True)
     await stop.wait()

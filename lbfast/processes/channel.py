@@ -28,6 +28,7 @@ class Setup:
     forwarder: dict[str, Any] = field(default_factory=dict)  # words for a forwarder's Plan
     standby: frozenset[bytes] = frozenset()  # addresses that another director serves now
     resume: bool = False  # a child of this kind ran before and died
+    masters: dict[str, float] = field(default_factory=dict)  # led in it; when it died, monotonic
     log: LogSettings = field(default_factory=LogSettings)
     keep_addresses: bool = False
     keep_table: bool = False

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -17,7 +18,7 @@ from lbfast.model.configuration import Configuration
 from lbfast.processes import channel as c
 from lbfast.processes.channel import Channel
 from lbfast.processes.log import LogSettings
-from lbfast.processes.ownership import standby
+from lbfast.processes.ownership import MASTER, standby
 from lbfast.processes.supervision import CONFIG_EXIT, FATAL_EXIT, Watch
 from lbfast.selfcall import environment
 
@@ -54,6 +55,7 @@ class Child:
         self.ready = asyncio.Event()
         self.gone = asyncio.Event()
         self.was_there = False
+        self.died_at = 0.0  # monotonic
         self.is_wanted = False
         self.tasks: set[asyncio.Task[None]] = set()
 
@@ -177,10 +179,17 @@ class Family:
             dict(settings.forwarder),
             self.standby(),
             child.was_there,
+            self._led(child),
             settings.log,
             settings.keep_addresses,
             settings.keep_table,
         )
+
+    def _led(self, child: Child) -> dict[str, float]:
+        """Returns the instances that led in a child that was killed, and when that was."""
+        if not child.was_there:
+            return {}
+        return {name: child.died_at for name, state in self.states.items() if state == MASTER}
 
     def standby(self) -> frozenset[bytes]:
         """Returns the addresses that others serve; all are ours where VRRP is not run."""
@@ -215,6 +224,7 @@ class Family:
     async def _await_end(self, child: Child, process: subprocess.Popen[bytes]) -> None:
         """Waits for a child's end; starts it again unless that is no use."""
         status = await _wait(process)
+        child.died_at = time.monotonic()
         if child.channel is not None:
             child.channel.close()
         child.process, child.channel = None, None

@@ -10,6 +10,7 @@ from lbfast.processes import channel as c
 from lbfast.vrrp import dump
 from lbfast.vrrp.actions import State
 from lbfast.vrrp.service import VrrpService
+from lbfast.vrrp.urgency import be_prompt
 
 
 class Routing:
@@ -29,7 +30,8 @@ class Routing:
 
         self._service = VrrpService(entered)
         config = self._own(setup.configuration)
-        await self._service.start(config)
+        await self._service.start(config, setup.masters)
+        be_prompt()
         return f"VRRP instances {', '.join(i.name for i in config.instances) or 'none'}"
 
     def _own(self, configuration: Configuration) -> VrrpConfig:

@@ -72,10 +72,10 @@ class VrrpService:
         """Start all instances of a configuration.
 
         `masters` is for a process that takes the place of one that was killed: the instances that
-        led in it, and how many seconds ago it died.  They go on leading with their addresses in
-        place if nobody can have missed their adverts yet; of all others, addresses that were left
-        behind are removed.  Raises OSError where a socket is refused for want of CAP_NET_RAW or
-        CAP_NET_ADMIN.
+        led in it, and when it died (seconds of the monotonic clock).  They go on leading with
+        their addresses in place if nobody can have missed their adverts yet; of all others,
+        addresses that were left behind are removed.  Raises OSError where a socket is refused for
+        want of CAP_NET_RAW or CAP_NET_ADMIN.
         """
         self._loop = asyncio.get_running_loop()
         self.clock = Clock(self._loop, self._due)
@@ -89,12 +89,7 @@ class VrrpService:
         self.router = Router(config)
         self.is_running = True
         self._equip(config.instances)
-        self._resumed = frozenset(
-            instance.name
-            for instance in config.instances
-            if masters.get(instance.name, float("inf"))
-            < instance.down_timer_adverts * instance.advert_us / _US_PER_S
-        )
+        self._resumed = _unnoticed(config, masters)
         self.host.clear(
             station for name, station in self.stations.items() if name not in self._resumed
         )
@@ -325,3 +320,18 @@ class VrrpService:
         self.notifier.close()
         self.host.close()
         self.clock.close()
+
+
+def _unnoticed(config: VrrpConfig, masters: Mapping[str, float]) -> frozenset[str]:
+    """Return the instances that led until so short ago that no other router can have noticed.
+
+    The last advert may have left one interval before the process died.
+    """
+    now = time.monotonic()
+    return frozenset(
+        instance.name
+        for instance in config.instances
+        if instance.name in masters
+        and (now - masters[instance.name]) * _US_PER_S
+        < (instance.down_timer_adverts - 1) * instance.advert_us
+    )
