@@ -170,22 +170,26 @@ def table(figures: Figures) -> str:
 
 
 def plot(figures: Figures, picture: Path) -> None:
-    """Draw instructions over servers; schedulers that lie on one another share a colour."""
+    """Draw instructions over servers: the built-in ones, and the one in Python beside wlc."""
     import matplotlib
 
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "lbfast"  # the same figures give the same file
     from matplotlib import pyplot
 
-    _, axes = pyplot.subplots(figsize=(8, 5))
+    _, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4.5), width_ratios=(2, 1))
     lines = ("-", "--", ":", "-.")
     for number, (name, row) in enumerate(figures.items()):
         style = {"color": f"C{number % 10}", "linestyle": lines[number // 4 % 4]}
-        axes.plot(list(row), list(row.values()), marker=".", label=name, **style)
-    axes.set(xscale="log", yscale="log", xlabel="real servers of the service")
-    axes.set_ylabel("user-space instructions a new connection")
-    axes.grid(True, which="major", alpha=0.3)
-    axes.legend(ncols=1, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+        for axes in (left, right) if name == "wlc" else (right if name == EXAMPLE else left,):
+            axes.plot(list(row), list(row.values()), marker=".", label=name, **style)
+    for axes in (left, right):
+        axes.set(xscale="log", xlabel="real servers of the service")
+        axes.grid(True, which="major", alpha=0.3)
+    left.set(ylim=0, ylabel="user-space instructions a new connection")
+    left.legend(ncols=5, loc="lower center", fontsize="small")
+    right.set(yscale="log", title=f"{EXAMPLE}, in Python")
+    right.legend(loc="upper left", fontsize="small")
     pyplot.savefig(picture, metadata={"Date": None}, bbox_inches="tight")
 
 
