@@ -160,7 +160,7 @@ SERVICE = VirtualService(vip("10.9.0.1"), "rr")
 SERVICE_LINE = "TCP  10.9.0.1:80 rr\n"
 
 
-@pytest.mark.covers("C-382")
+@pytest.mark.covers("C-382", "C-138")
 @pytest.mark.parametrize(
     ("method", "name"),
     [
