@@ -15,6 +15,7 @@ _WORDS = {
     Severity.ERROR: "error",
     Severity.SECURITY: "security",
     Severity.REFUSED: "refused",
+    Severity.ABSENT: "refused",
     Severity.FATAL: "fatal",
 }
 

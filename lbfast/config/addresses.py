@@ -24,7 +24,7 @@ from lbfast.model.netlines import FOREVER, Address
 
 
 def _broadcast(fields: Fields, words: Cursor) -> None:
-    word = words.take("an address, + or -")
+    word = words.take()
     fields["broadcast"] = word if word in ("+", "-") else packed(word)
 
 
@@ -33,12 +33,13 @@ def _lifetime(word: str) -> int:
 
 
 def _peer(fields: Fields, words: Cursor) -> None:
-    peer = prefix(words.take("an address"))
+    peer = prefix(words.take())
     if family_of(peer.addr) != family_of(fields["addr"]):
         raise Bad("peer of another family", "expected an address of the same")
     fields["peer"] = peer
 
 
+_MAX_WITH_BROADCAST = 30
 _STEPS: Mapping[str, Step] = {
     "brd": _broadcast,
     "broadcast": _broadcast,
@@ -61,7 +62,7 @@ _STEPS: Mapping[str, Step] = {
 def address_line(line: Statement) -> Address:
     """Returns the address that a line describes; Bad if it does not."""
     words = Cursor(line)
-    own = prefix(words.take("an address"))
+    own = prefix(words.take())
     if not own.addr:
         raise Bad(f"{line.keyword!r}", "expected an IPv4 or IPv6 address")
     fields: Fields = {"addr": own.addr, "prefixlen": own.length}
@@ -76,6 +77,8 @@ def _worked_out(broadcast: bytes | str, addr: bytes, length: int) -> bytes:
     """Returns the broadcast address; IPv6 has none."""
     if family_of(addr) != AF_INET:
         return b""
+    if length > _MAX_WITH_BROADCAST:
+        raise Bad(f"broadcast of a /{length}", f"expected at most /{_MAX_WITH_BROADCAST}")
     if isinstance(broadcast, bytes):
         return broadcast
     return host_bits(addr, length, broadcast == "+")

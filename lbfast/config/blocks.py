@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from lbfast.config.findings import Findings, Place
+from lbfast.config.findings import Fatal, Findings, Place
 from lbfast.config.host import Host
 from lbfast.config.preprocess import Kind, Preprocessor, Token
 from lbfast.config.values import Bad, Missing, Read, Statement, statement
@@ -133,22 +133,25 @@ class Loader:
 
     def _statement(self, table: Table, draft: Draft, token: Token) -> None:
         given = statement(token.text, token.place)
-        row = table.get(given.keyword) if given.words else None
+        if not given.words:
+            raise self._lacks(given, 1)
+        row = table.get(given.keyword)
         if row is None:
-            word = given.keyword if given.words else token.text
-            self.findings.error(token.place, f"unknown keyword {word!r}", "ignored")
+            self.findings.error(token.place, f"unknown keyword {given.keyword!r}", "ignored")
             self.skip_unknown()
             return
         try:
             row.apply(self, draft, given)
         except Missing as missing:
-            raise self.findings.fatal(
-                token.place,
-                f"{given.keyword} lacks word {missing.args[0]}",
-                "keepalived ends at this",
-            ) from None
+            raise self._lacks(given, missing.args[0]) from None
         except Bad as bad:
             self.bad(given, bad)
+
+    def _lacks(self, given: Statement, number: int) -> Fatal:
+        """Notes an argument that is missing; keepalived ends at that."""
+        return self.findings.fatal(
+            given.place, f"{given.text!r} lacks word {number}", "expected it; reading ends here"
+        )
 
     def lines(self, given: Statement, read: Callable[[Statement], None]) -> None:
         """Hands every line of a block to `read`."""
@@ -158,7 +161,10 @@ class Loader:
             if token.kind is Kind.STATEMENT:
                 line = statement(token.text, token.place)
                 try:
-                    read(line)
+                    if line.words:
+                        read(line)
+                except Missing as missing:
+                    raise self._lacks(line, missing.args[0]) from None
                 except Bad as bad:
                     self.bad(line, bad)
             elif token.kind is Kind.OPEN:
@@ -303,6 +309,6 @@ class Call:
 
 def named(loader: Loader, draft: Draft, given: Statement) -> None:
     """Reads the name of a block; without one the block is skipped."""
-    if len(given.words) < 2:
-        raise Bad("no name", "expected one; the block is skipped")
+    if len(given.words) != 2:
+        raise Bad(f"{len(given.words) - 1} names", "expected one; the block is skipped")
     draft.put("name", given.words[1], given.place)

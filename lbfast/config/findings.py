@@ -14,7 +14,8 @@ class Severity(enum.IntEnum):
     ERROR = 1  # something is ignored or mended, the rest runs
     SECURITY = 2  # scripts run in a way that others could misuse
     REFUSED = 3  # reported like an error by a check; such a configuration does not start
-    FATAL = 4  # reading ends here
+    ABSENT = 4  # the same; a check of keepalived's ends there, before it looks at scripts
+    FATAL = 5  # reading ends here
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,6 @@ class Findings:
         kinds = {finding.severity for finding in self._list}
         if Severity.FATAL in kinds:
             return 2
-        if Severity.SECURITY in kinds:
+        if Severity.SECURITY in kinds and Severity.ABSENT not in kinds:
             return 6
         return 5 if self.worst >= Severity.ERROR else 0

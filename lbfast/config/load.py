@@ -9,7 +9,13 @@ from lbfast.config.findings import Fatal, Findings, Place
 from lbfast.config.host import Host
 from lbfast.config.keywords.top import TOP
 from lbfast.config.meaning.context import Context
-from lbfast.config.meaning.groups import garp_groups, sync_groups, track_groups, up_down_delays
+from lbfast.config.meaning.groups import (
+    garp_groups,
+    sync_groups,
+    track_groups,
+    up_down_delays,
+    without_weights,
+)
 from lbfast.config.meaning.instance import instances
 from lbfast.config.meaning.netlines import RulePriorities, addresses, routes, rules
 from lbfast.config.meaning.settings import (
@@ -70,9 +76,10 @@ def assemble(top: Draft, host: Host, findings: Findings) -> Configuration:
     priorities = RulePriorities()
     static_rules = rules(context, top.get("static_rules", []), priorities)
     found = instances(context, top, known, priorities)
+    groups = sync_groups(context, top, found, known)
     vrrp = VrrpConfig(
-        instances=found,
-        sync_groups=sync_groups(context, top, found, known),
+        instances=without_weights(context, found, groups),
+        sync_groups=groups,
         scripts=tuple(script for script in known.scripts.values() if script),
         files=tuple(file for file in known.files.values() if file),
         processes=tuple(process for process in known.processes.values() if process),

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lbfast.config.values import Bad, Statement, packed, whole
+from lbfast.config.values import Bad, Missing, Statement, packed, whole
 from lbfast.model import AF_INET, AF_INET6
 from lbfast.model.netlines import Prefix
 
@@ -42,9 +42,10 @@ class Cursor:
     def __bool__(self) -> bool:
         return self._at < len(self._words)
 
-    def take(self, what: str = "a word") -> str:
+    def take(self) -> str:
+        """Returns the next word; Missing if there is none."""
         if not self:
-            raise Bad(f"nothing behind {self._words[-1]!r}", f"expected {what}")
+            raise Missing(len(self._words) + 1)
         word = self._words[self._at]
         self._at += 1
         return word

@@ -45,16 +45,16 @@ def _metric(name: str) -> Step:
     def step(fields: Fields, words: Cursor) -> None:
         if words.peek() == "lock":
             words.take()
-        word = words.take("a number").removesuffix("ms").removesuffix("s")
+        word = words.take().removesuffix("ms").removesuffix("s")
         fields["metrics"] = (*fields.get("metrics", ()), (name, number()(word)))
 
     return step
 
 
 def _via(fields: Fields, words: Cursor) -> None:
-    word = words.take("an address")
+    word = words.take()
     if word in ("inet", "inet6"):
-        word = words.take("an address")
+        word = words.take()
     fields["via"] = packed(word)
 
 
@@ -66,13 +66,13 @@ def _old_via(fields: Fields, words: Cursor) -> None:
 def _or(fields: Fields, words: Cursor) -> None:
     """`via A or B`: two next hops."""
     fields["deprecated"] = '"or" (use "nexthop")'
-    second = NextHop(packed(words.take("an address")))
+    second = NextHop(packed(words.take()))
     first = NextHop(fields.pop("via", b""), fields.get("device", ""))
     fields["nexthops"] = (*fields.get("nexthops", ()), first, second)
 
 
 def _dst(fields: Fields, words: Cursor) -> None:
-    fields["dst"] = prefix(words.take("a prefix"))
+    fields["dst"] = prefix(words.take())
 
 
 _NEXTHOP: Mapping[str, Step] = {
@@ -154,19 +154,19 @@ def route_line(line: Statement) -> tuple[Route, str]:
 
 
 def _fwmark(fields: Fields, words: Cursor) -> None:
-    mark, slash, mask = words.take("a mark").partition("/")
+    mark, slash, mask = words.take().partition("/")
     fields["fwmark"] = number()(mark)
     if slash:
         fields["fwmask"] = number()(mask)
 
 
 def _lookup(fields: Fields, words: Cursor) -> None:
-    fields["table"] = _table(words.take("a table"))
+    fields["table"] = _table(words.take())
     fields["action"] = "table"
 
 
 def _goto(fields: Fields, words: Cursor) -> None:
-    fields["goto"] = number()(words.take("a preference"))
+    fields["goto"] = number()(words.take())
     fields["action"] = "goto"
 
 

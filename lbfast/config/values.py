@@ -60,24 +60,24 @@ Read = Callable[[Statement], object]
 
 
 def whole(word: str, low: int, high: int, what: str = "a number") -> int:
-    """Returns a decimal number within limits; what follows its digits is complained about."""
-    match = _INTEGER.match(word)
-    expected = f"expected {what} from {low} to {high}"
-    if match is None or not low <= int(match[0]) <= high:
-        raise Bad(f"{word!r}", expected)
-    if match.end() != len(word):
-        raise Bad(f"{word!r}", expected, int(match[0]))
-    return int(match[0])
+    """Returns a decimal number within limits."""
+    if not _INTEGER.fullmatch(word) or not low <= int(word) <= high:
+        raise Bad(f"{word!r}", f"expected {what} from {low} to {high}")
+    return int(word)
 
 
 def integer(low: int = 0, high: int = UINT_MAX, *, strict: bool = False) -> Read:
-    """Reads one number; `strict`: trailing garbage makes it invalid."""
+    """Reads one number; what follows its digits is complained about, or if `strict` not borne."""
 
     def read(given: Statement) -> int:
+        word = given.word()
         try:
-            return whole(given.word(), low, high)
+            return whole(word, low, high)
         except Bad as bad:
-            raise Bad(bad.found, bad.expected, None if strict else bad.value) from None
+            digits = _INTEGER.match(word)
+            if strict or digits is None or not low <= int(digits[0]) <= high:
+                raise
+            raise Bad(bad.found, bad.expected, int(digits[0])) from None
 
     return read
 

@@ -29,9 +29,14 @@ def literal(text: str) -> str:
 
 
 def split(text: str) -> list[str]:
-    """Returns the words of an ordinary statement; only a double quote quotes, without escapes."""
+    """Returns the words of an ordinary statement; only a double quote quotes, without escapes.
+
+    What follows a quote that is not closed is no word.
+    """
     found = []
     for match in _WORD.finditer(text):
+        if match[1] is not None and not match[2]:
+            break
         word = match[1] if match[3] is None else match[3]
         found.append(literal(word))
     return found

@@ -81,10 +81,7 @@ def extra_interfaces(low: int) -> Callable[[Statement], tuple[bool, int]]:
 
     def read(given: Statement) -> tuple[bool, int]:
         is_all = given.words[1:2] == ("all",)
-        try:
-            return is_all, whole(given.word(2 if is_all else 1), low, 86400) * MICRO
-        except Bad as bad:
-            raise Bad(bad.found, bad.expected) from None
+        return is_all, whole(given.word(2 if is_all else 1), low, 86400) * MICRO
 
     return read
 
@@ -118,6 +115,8 @@ def _sync_daemon(loader: Loader, draft: Draft, given: Statement) -> None:
     """Reads `IF [[inst] INSTANCE] [id N] [maxlen N] [port N] [ttl N] [group IP]`."""
     if len(given.words) < 2:
         raise Bad("no interface", "expected one")
+    if "lvs_sync_daemon" in draft:
+        raise Bad("given again", "the first one holds")
     found: dict[str, object] = {"interface": given.words[1]}
     words = iter(given.words[2:])
     for word in words:
@@ -246,8 +245,8 @@ _MAIL: Table = {
 _SCRIPTS: Table = {
     "script_user": Value("script_user", account, is_fatal=False),
     "enable_script_security": Flag("enable_script_security"),
-    "startup_script": Value("startup_script", _lone_script, is_fatal=False),
-    "shutdown_script": Value("shutdown_script", _lone_script, is_fatal=False),
+    "startup_script": Value("startup_script", _lone_script, is_fatal=False, is_once=True),
+    "shutdown_script": Value("shutdown_script", _lone_script, is_fatal=False, is_once=True),
     "startup_script_timeout": Value("startup_timeout_s", integer(1, 1000), is_fatal=False),
     "shutdown_script_timeout": Value("shutdown_timeout_s", integer(1, 1000), is_fatal=False),
     "rs_init_notifies": _optional_boolean_row("rs_init_notifies"),
@@ -285,11 +284,11 @@ _VRRP: Table = {
     "dynamic_interfaces": Value("dynamic_interfaces", _dynamic),
     "disable_local_igmp": Ignored("the host's own settings of IGMP stay as they are"),
     "v3_checksum_as_v2": _optional_boolean_row("v3_checksum_as_v2"),
-    "vmac_prefix": Value("vmac_prefix", string),
-    "vmac_addr_prefix": Value("vmac_addr_prefix", string),
+    "vmac_prefix": Value("vmac_prefix", string, is_once=True),
+    "vmac_addr_prefix": Value("vmac_addr_prefix", string, is_once=True),
     "vrrp_iptables": Call(_iptables),
     "vrrp_ipsets": Ignored(_TABLES),
-    "nftables": Value("nftables", optional_string),
+    "nftables": Value("nftables", optional_string, is_once=True),
     "nftables_priority": Value("nftables_priority", integer(-INT_MAX - 1, INT_MAX)),
     "nftables_counters": Ignored(_TABLES),
     "nftables_ifindex": Ignored(_TABLES),
@@ -312,7 +311,9 @@ _LVS: Table = {
     "lvs_sync_daemon": Call(_sync_daemon),
 }
 _FIFOS: Table = {
-    f"{kind}notify_fifo{tail}": Value(f"{kind}notify_fifo{tail}", read, is_fatal=False)
+    f"{kind}notify_fifo{tail}": Value(
+        f"{kind}notify_fifo{tail}", read, is_fatal=False, is_once=True
+    )
     for kind in ("", "vrrp_", "lvs_")
     for tail, read in (("", _fifo), ("_script", script))
 } | {"fifo_write_vrrp_states_on_reload": Flag("fifo_write_vrrp_states_on_reload")}

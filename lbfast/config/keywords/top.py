@@ -142,7 +142,7 @@ TOP: Table = {
     "net_namespace": Value("net_namespace", string, is_fatal=False),
     "net_namespace_ipvs": Value("net_namespace_ipvs", optional_string),
     "namespace_with_ipsets": Ignored("there are no ipsets to keep apart"),
-    "instance": Value("instance", string, is_fatal=False),
+    "instance": Value("instance", string, is_fatal=False, is_once=True),
     "use_pid_dir": Flag("use_pid_dir"),
     "linkbeat_use_polling": Ignored(_LINKBEAT),
     "mark": Append("marks", _mark),

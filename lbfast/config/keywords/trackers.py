@@ -71,6 +71,8 @@ def weight(limit: int, *, is_fatal: bool) -> Call:
     def read(loader: Loader, draft: Draft, given: Statement) -> None:
         if len(given.words) < 2 and is_fatal:
             raise Missing(2)
+        if "weight" in draft and not is_fatal:
+            raise Bad("given again", "the first one holds")
         number, reverse = weight_words(given.words[1:], limit)
         draft.put("weight", number, given.place)
         draft.put("reverse", reverse, given.place)

@@ -80,8 +80,11 @@ def method(given: Statement) -> MethodWords:
     word = given.word()
     if word not in known:
         raise Bad(f"{word!r}", f"expected {', '.join(known)}")
-    if word != "TUN" or len(given.words) < 3:
+    if len(given.words) < 3:
         return MethodWords(known[word])
+    if word != "TUN":
+        plain = MethodWords(known[word])
+        raise Bad(f"{given.words[2]!r} behind {word}", "expected nothing", plain)
     return _tunnel(list(given.words[2:]))
 
 
@@ -278,8 +281,8 @@ _INHERITED: Table = {
 REAL_SERVER: Table = {
     **_INHERITED,
     "inhibit_on_failure": Value("inhibit_on_failure", optional_boolean),
-    "notify_up": Value("notify_up", script),
-    "notify_down": Value("notify_down", script),
+    "notify_up": Value("notify_up", script, is_once=True),
+    "notify_down": Value("notify_down", script, is_once=True),
     "lvs_method": Value("method", method),
     "uthreshold": Value("u_threshold", integer()),
     "lthreshold": Value("l_threshold", integer()),
@@ -322,8 +325,8 @@ VIRTUAL_SERVER: Table = {
     "omega": Flag("omega"),
     "quorum": Value("quorum", integer(1, INT_MAX)),
     "hysteresis": Value("hysteresis", integer(0, INT_MAX)),
-    "quorum_up": Value("quorum_up", script),
-    "quorum_down": Value("quorum_down", script),
+    "quorum_up": Value("quorum_up", script, is_once=True),
+    "quorum_down": Value("quorum_down", script, is_once=True),
     "ha_suspend": Flag("ha_suspend"),
     "inhibit_on_failure": Flag("inhibit_on_failure"),
     "ops": Flag("ops"),

@@ -81,6 +81,8 @@ def _mac(loader: Loader, given: Statement, word: str) -> bytes:
 
 
 def _use_ipvlan(loader: Loader, draft: Draft, given: Statement) -> None:
+    if "use_ipvlan" in draft:
+        raise Bad("given again", "the first one holds")
     found = VmacWords()
     for word in given.words[1:]:
         if word in ("bridge", "private", "vepa"):
@@ -177,7 +179,7 @@ TRACKING: Table = {
 }
 _NOTIFY: Table = {
     **{
-        name: Value(name, script)
+        name: Value(name, script, is_once=True)
         for name in ("notify_master", "notify_backup", "notify_fault", "notify_stop", "notify")
     },
     "notify_priority_changes": Value("notify_priority_changes", optional_boolean),
@@ -256,8 +258,8 @@ VRRP_INSTANCE: Table = {
     **_TIMING,
     **TRACKING,
     **_NOTIFY,
-    "notify_deleted": Value("notify_deleted", _deleted),
-    "notify_master_rx_lower_pri": Value("notify_master_rx_lower_pri", script),
+    "notify_deleted": Value("notify_deleted", _deleted, is_once=True),
+    "notify_master_rx_lower_pri": Value("notify_master_rx_lower_pri", script, is_once=True),
     "lvs_sync_daemon_interface": Call(_old_sync),
 }
 

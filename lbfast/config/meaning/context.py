@@ -39,8 +39,11 @@ class Context:
     def require_interface(self, name: str, place: Place, what: str) -> None:
         """Refuses a configuration that names an interface which does not exist."""
         if name and not self.is_dynamic and not self.host.has_interface(name):
-            self.findings.refuse(
-                place, f"{what}: interface {name} does not exist", "expected an interface"
+            self.findings.add(
+                Severity.ABSENT,
+                place,
+                f"{what}: interface {name} does not exist",
+                "expected an interface",
             )
 
     def unique(self, kind: str, drafts: Iterable[Draft]) -> Iterable[Draft]:

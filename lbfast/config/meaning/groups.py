@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 
 from lbfast.config.blocks import Draft
@@ -12,7 +13,9 @@ from lbfast.config.meaning.tracking import Trackers, tracking
 from lbfast.model.vrrp import (
     GarpGroup,
     SyncGroup,
+    Track,
     TrackGroup,
+    Tracking,
     UpDownDelay,
     VrrpInstance,
 )
@@ -55,6 +58,31 @@ def sync_groups(
             )
         )
     return tuple(found)
+
+
+def without_weights(
+    context: Context, instances: tuple[VrrpInstance, ...], groups: tuple[SyncGroup, ...]
+) -> tuple[VrrpInstance, ...]:
+    """Takes the weights of trackers from members of groups: there they mean FAULT (spec 4.9)."""
+    strict = {name for group in groups if not group.tracking_weight for name in group.members}
+    return tuple(
+        dataclasses.replace(one, tracking=_plain(context, one)) if one.name in strict else one
+        for one in instances
+    )
+
+
+def _plain(context: Context, instance: VrrpInstance) -> Tracking:
+    fields = {}
+    for kind in dataclasses.fields(Tracking):
+        tracks: tuple[Track, ...] = getattr(instance.tracking, kind.name)
+        for track in tracks:
+            if track.weight:
+                context.findings.error(
+                    context.globals.place, f"({instance.name}) weight of {track.name}",
+                    "ignored: the instance is of a sync group",
+                )  # fmt: skip
+        fields[kind.name] = tuple(dataclasses.replace(track, weight=0) for track in tracks)
+    return Tracking(**fields)
 
 
 def _members(draft: Draft) -> Iterable[tuple[str, Place]]:

@@ -46,12 +46,8 @@ def routes(
             context.findings.error(place, f"{deprecated} in a route is deprecated", "still works")
         for device in (route.device, *(hop.device for hop in route.nexthops)):
             context.require_interface(device, place, "route")
-        if (
-            route.track
-            and not route.device
-            and route.type == "unicast"
-            and not any(hop.device for hop in route.nexthops)
-        ):
+        has_device = route.device or any(hop.device for hop in route.nexthops)
+        if route.track and not has_device:
             context.findings.error(place, "route without dev", "it is not tracked")
             route = dataclasses.replace(route, track=False)
         found.append(route)

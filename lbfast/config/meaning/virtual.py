@@ -181,7 +181,10 @@ class Service:
     def _port(self, draft: Draft, method: Method, port: int, address: GroupEntry | None) -> int:
         """Returns the port: the service's where none is given, and with DR and TUN."""
         if address is None:
-            return port if method is Method.MASQ else 0
+            if port and method is not Method.MASQ:
+                self.error(draft.place, f"port {port} of a server of a mark", "ignored")
+                return 0
+            return port
         if not port:
             return address.port
         if method in _SAME_PORT and port != address.port:
@@ -277,7 +280,7 @@ def local_addresses(
 def services(
     context: Context, top: Draft
 ) -> tuple[tuple[CheckedService, ...], tuple[LocalAddresses, ...]]:
-    """Returns all virtual servers and their local addresses; of two with one key the first holds."""
+    """Returns all virtual servers and local addresses; of two with one key the first holds."""
     groups = {draft.get("name"): draft for draft in top.get("virtual_server_group", [])}
     taken: set[ServiceKey] = set()
     found = []
