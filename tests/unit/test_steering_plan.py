@@ -182,6 +182,25 @@ def test_fwmark_service_takes_what_its_last_rule_marks() -> None:
     assert taken(made, replace(REPLY, protocol=UDP, sport=5)) == "reply"
 
 
+@pytest.mark.parametrize(
+    ("rule", "fragment", "error"),
+    [
+        pytest.param(MarkRule(7, AF_INET, UDP), "fragment", "icmp", id="any destination"),
+        pytest.param(MarkRule(7, AF_INET, TCP), "", "icmp", id="another protocol"),
+        pytest.param(MarkRule(7, AF_INET, dst=VIP, dst_len=32), "", "", id="elsewhere"),
+        pytest.param(MarkRule(8, AF_INET), "", "", id="a mark without a service"),
+        pytest.param(MarkRule(7, AF_INET6), "", "", id="the other family"),
+        pytest.param(MarkRule(7, AF_INET, ifindex=4), "", "icmp", id="another interface"),
+    ],
+)
+def test_fragments_and_errors_of_transit_traffic(
+    rule: MarkRule, fragment: str, error: str
+) -> None:
+    made = plan([service(ServiceKey(AF_INET, fwmark=7))], [], [rule])
+    assert taken(made, Facts(AF_INET, UDP, CLIENT, RIP, fragment=True, ifindex=3)) == fragment
+    assert taken(made, Facts(AF_INET, 1, CLIENT, RIP, icmp_type=3, ifindex=3)) == error
+
+
 def test_mark_rule_of_another_interface_does_not_apply() -> None:
     key = ServiceKey(AF_INET, fwmark=7)
     made = plan([service(key)], [], [MarkRule(7, AF_INET, ifindex=4)])
