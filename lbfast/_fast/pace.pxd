@@ -16,7 +16,7 @@ cdef enum:
     NAP_TCP_US = 100            # the longest when more than an eighth of the frames are TCP
     NAP_FEW = 3                 # fewer frames are not worth a nap
     NAP_MANY = 768              # with so many, naps become shorter: a ring is finite
-    MAJORITY = 5                # of up to nine naps: one that the scheduler disturbed decides nothing
+    MAJORITY = 5                # of up to nine naps: a disturbed one decides nothing
     RECHECK_NAPS = 64           # after so many, see whether half as long brings more
     TRIAL_AGAIN = 8             # sleeps ended by a frame until naps are tried, after a pause,
     TRIAL_MIN = 32              # at first,
@@ -36,7 +36,7 @@ ctypedef struct pace_t:
     uint64_t us                 # and how long it took
     uint32_t yes                # naps that brought frames as fast as the shorter sleep did,
     uint32_t no                 # and those that did not
-    uint64_t rate               # frames a second with the shorter sleep; in a recheck, the longer
+    uint64_t rate               # frames a second with the shorter sleep (recheck: longer)
     bint recheck                # this nap is of half the length
     uint32_t trial              # backs off while trials are in vain
     uint32_t until_trial        # sleeps ended by a frame until the next one
@@ -144,7 +144,7 @@ cdef inline uint32_t pace_napped(pace_t *p, uint32_t frames, uint64_t us) noexce
 
 
 cdef inline uint32_t pace_rechecked(pace_t *p, bint as_fast) noexcept nogil:
-    """A nap of half the length is over: if most of them bring frames faster, senders wait for us."""
+    """A nap of half the length is over: if most bring frames faster, senders wait for us."""
     if as_fast:
         p.yes += 1
     else:

@@ -109,7 +109,7 @@ cdef inline bint rx_ready(rx_t *rx) noexcept nogil:
 
 
 cdef inline bint is_tcp(const uint8_t *frame) noexcept nogil:
-    """Whether an untagged frame is TCP without extension headers; a slot is longer than its headers."""
+    """Whether an untagged frame is TCP without extension headers; any slot is long enough."""
     if frame[12] == 0x08 and frame[13] == 0x00:
         return frame[23] == 6
     return frame[12] == 0x86 and frame[13] == 0xDD and frame[20] == 6

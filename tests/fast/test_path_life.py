@@ -136,9 +136,7 @@ def test_template_outlives_its_connections_by_a_minute_at_most() -> None:
 
 @pytest.mark.covers("C-184", "C-185")
 def test_template_that_ends_within_a_second_of_its_child_stays_a_minute() -> None:
-    world = Lab(
-        "--set 0 0 2", f"-A -u {VIP}:80 -s rr -p 2", f"-a -u {VIP}:80 -r 10.2.0.1:80 -m"
-    )
+    world = Lab("--set 0 0 2", f"-A -u {VIP}:80 -s rr -p 2", f"-a -u {VIP}:80 -r 10.2.0.1:80 -m")
     world.ask(4000, "", proto="udp")
     world.wait(0.3)
     world.ask(4000, "", proto="udp")  # the connection ends 0.3 s after the template

@@ -39,7 +39,16 @@ def test_a_silent_signature_is_seen_over_several_lines() -> None:
 def test_cython_has_no_performance_hint(tmp_path: Path) -> None:
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "cython", "-3", "-I", ".", "-X", "freethreading_compatible=True"),
+            *(
+                sys.executable,
+                "-m",
+                "cython",
+                "-3",
+                "-I",
+                ".",
+                "-X",
+                "freethreading_compatible=True",
+            ),
             *("lbfast/_fastpath.pyx", "-o", str(tmp_path / "out.c")),
         ],
         cwd=ROOT,

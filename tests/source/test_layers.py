@@ -35,7 +35,9 @@ ALLOWED: dict[str, frozenset[str]] = {
     "demos": TYPES_ONLY | {"selfcall"},
     "demo": TYPES_ONLY | {"demos"},
     "processes": TYPES_ONLY | {"config", "control", "vrrp", "check", "notify", "selfcall"},
-    "daemon": TYPES_ONLY | {"processes"} | {"config", "control", "vrrp", "check", "sync", "__init__"},
+    "daemon": TYPES_ONLY
+    | {"processes"}
+    | {"config", "control", "vrrp", "check", "sync", "__init__"},
     "replay": TYPES_ONLY | {"cli", "control"},
     "bench": TYPES_ONLY | {"control", "selfcall"},
     "__main__": TYPES_ONLY | {"cli", "daemon", "control", "__init__"},

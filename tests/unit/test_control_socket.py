@@ -295,7 +295,7 @@ def test_loop_is_not_blocked_by_a_long_answer(lab: ControlLab) -> None:
 
 def test_a_daemon_that_does_not_answer_is_named_while_the_user_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     monkeypatch.setattr("lbfast.control.client.NOTICE_S", 0.05)
     with socket.socket(socket.AF_UNIX) as mute:
         mute.bind(str(tmp_path / "control.sock"))
