@@ -134,7 +134,7 @@ class Loader:
     def _statement(self, table: Table, draft: Draft, token: Token) -> None:
         given = statement(token.text, token.place)
         if not given.words:
-            raise self._lacks(given, 1)
+            return  # a quote that is not closed: reported already
         row = table.get(given.keyword)
         if row is None:
             self.findings.error(token.place, f"unknown keyword {given.keyword!r}", "ignored")

@@ -248,9 +248,16 @@ CHECKERS: dict[str, Table] = {
     },
 }
 
-SSL: Table = {
-    "password": Value("password", string),
-    "ca": Value("ca", string),
-    "certificate": Value("certificate", string),
-    "key": Value("key", string),
-}
+
+def _credential(name: str) -> Call:
+    """A word of the SSL block; a second one is reported, and holds."""
+
+    def read(loader: Loader, draft: Draft, given: Statement) -> None:
+        if name in draft:
+            loader.bad(given, Bad("given again", "the last one holds"))
+        draft.put(name, given.word(), given.place)
+
+    return Call(read)
+
+
+SSL: Table = {name: _credential(name) for name in ("password", "ca", "certificate", "key")}
