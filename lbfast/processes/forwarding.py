@@ -21,8 +21,10 @@ class Forwarding:
 
     def __init__(self) -> None:
         self._forwarder: Forwarder | None = None
+        self._keep_table = False
 
     async def start(self, setup: c.Setup, channel: c.Channel) -> str:
+        self._keep_table = setup.keep_table
         plan = Plan(name=setup.name, control=Path(setup.control), **setup.forwarder)
         self._forwarder = Forwarder(plan)
         self._forwarder.standby(setup.standby)
@@ -50,4 +52,4 @@ class Forwarding:
 
     async def stop(self, *, is_orphan: bool) -> None:
         if self._forwarder is not None:
-            await self._forwarder.stop(keep_arena=is_orphan)
+            await self._forwarder.stop(keep_arena=is_orphan or self._keep_table)

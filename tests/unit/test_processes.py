@@ -1,0 +1,283 @@
+"""The parent's decisions: when a child is started again, whose address is whose, what is told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lbfast.cli import keepalived
+from lbfast.config.diff import AddLocal, DeleteLocal, SetMarks, local_edits, mark_edits
+from lbfast.errors import ControlError
+from lbfast.model import AF_INET, ServiceKey, VirtualService
+from lbfast.model.check import CheckConfiguration, CheckedService
+from lbfast.model.configuration import Configuration, LocalAddresses, ProcessSettings
+from lbfast.model.marks import FwmarkRule
+from lbfast.model.netlines import Address
+from lbfast.model.vrrp import VrrpConfig, VrrpInstance
+from lbfast.processes import channel as c
+from lbfast.processes import log, systemd
+from lbfast.processes.director import keep_fixed
+from lbfast.processes.ownership import standby
+from lbfast.processes.pidfiles import PARENT, PidFiles, default_paths, read
+from lbfast.processes.supervision import HELLO_S, PATIENCE_S, Watch
+
+VIP = bytes((10, 0, 0, 1))
+OTHER = bytes((10, 0, 0, 2))
+KEY = ServiceKey(AF_INET, 6, VIP, 80)
+
+
+# ---- supervision
+
+
+def test_child_is_started_again_at_once_then_after_1_2_4_seconds_up_to_a_minute() -> None:
+    watch = Watch()
+    delays = []
+    for now_s in range(10):
+        watch.start(float(now_s))
+        delays.append(watch.ended(float(now_s) + 0.1))
+    assert delays == [0, 1, 2, 4, 8, 16, 32, 60, 60, 60]
+
+
+def test_long_life_is_no_failure() -> None:
+    watch = Watch()
+    for now_s in (0.0, 1.0, 2.0):
+        watch.start(now_s)
+        watch.ended(now_s)
+    watch.start(10.0)
+    assert watch.ended(70.0) == 0.0
+
+
+def test_child_that_does_not_answer_counts_as_hung() -> None:
+    watch = Watch()
+    watch.start(100.0)
+    assert not watch.is_hello_due(100.0)
+    assert watch.is_hello_due(100.0 + HELLO_S)
+    watch.asked(105.0)
+    assert not watch.is_hello_due(120.0), "one question at a time"
+    assert not watch.is_hung(105.0 + PATIENCE_S - 0.1)
+    assert watch.is_hung(105.0 + PATIENCE_S)
+    watch.answered()
+    assert not watch.is_hung(200.0)
+
+
+# ---- whose address
+
+
+def instance(name: str, *addresses: bytes) -> VrrpInstance:
+    return VrrpInstance(name, 1, "eth0", addresses=tuple(Address(a, 32) for a in addresses))
+
+
+def test_addresses_are_left_to_others_until_their_instance_is_master() -> None:
+    config = VrrpConfig((instance("A", VIP), instance("B", OTHER)))
+    assert standby(config, {}) == {VIP, OTHER}
+    assert standby(config, {"A": "MASTER", "B": "BACKUP"}) == {OTHER}
+    assert standby(config, {"A": "FAULT", "B": "MASTER"}) == {VIP}
+    assert standby(VrrpConfig(), {}) == frozenset()
+
+
+def test_address_of_two_instances_is_ours_if_one_is_master() -> None:
+    config = VrrpConfig((instance("A", VIP), instance("B", VIP)))
+    assert standby(config, {"A": "BACKUP", "B": "MASTER"}) == frozenset()
+
+
+def test_excluded_addresses_count_too() -> None:
+    one = replace(instance("A", VIP), excluded=(Address(OTHER, 32),))
+    assert standby(VrrpConfig((one,)), {}) == {VIP, OTHER}
+
+
+# ---- differences
+
+
+def with_locals(*addrs: bytes, services: bool = True) -> Configuration:
+    check = CheckConfiguration((CheckedService((VirtualService(KEY),)),) if services else ())
+    return Configuration(check=check, local_addresses=(LocalAddresses(KEY, addrs),))
+
+
+def test_local_addresses_that_come_are_before_those_that_go() -> None:
+    old, new = with_locals(VIP), with_locals(OTHER)
+    assert local_edits(old, new) == [AddLocal(KEY, OTHER), DeleteLocal(KEY, VIP)]
+    assert local_edits(new, new) == []
+
+
+def test_local_addresses_of_a_service_that_is_gone_go_with_it() -> None:
+    new = Configuration()
+    assert local_edits(with_locals(VIP), new) == []
+
+
+def test_marks_are_set_only_when_they_differ() -> None:
+    rule = FwmarkRule(7)
+    some = Configuration(marks=(rule,))
+    assert mark_edits(Configuration(), some) == [SetMarks((rule,))]
+    assert mark_edits(some, Configuration()) == [SetMarks(())]
+    assert mark_edits(some, some) == []
+
+
+def test_reload_keeps_what_cannot_change_while_running() -> None:
+    old = Configuration(process=ProcessSettings(instance="a", umask=0o22))
+    new = Configuration(process=ProcessSettings(instance="b", umask=0o77))
+    kept = keep_fixed(old, new).process
+    assert (kept.instance, kept.umask) == ("a", 0o77)
+
+
+# ---- the channel
+
+
+def test_messages_arrive_whole_and_in_order_and_the_end_is_noticed() -> None:
+    async def talk() -> list[c.Message | None]:
+        left, right = socket.socketpair()
+        ours = c.Channel(*await asyncio.open_connection(sock=left))
+        theirs = c.Channel(*await asyncio.open_connection(sock=right))
+        setup = c.Setup("n", "/c", Configuration(vrrp=VrrpConfig((instance("A", VIP),))))
+        ours.send(setup)
+        ours.send(c.Hello(3))
+        found = [await theirs.receive(), await theirs.receive()]
+        assert found[0] == setup
+        ours.close()
+        return [*found, await theirs.receive()]
+
+    found = asyncio.run(talk())
+    assert found[1:] == [c.Hello(3), None]
+
+
+# ---- pid files
+
+
+@pytest.mark.covers("SIG-10")
+def test_second_start_is_refused_while_the_first_lives(tmp_path: Path) -> None:
+    path = tmp_path / "keepalived.pid"
+    path.write_text(f"{os.getppid()}\n")
+    with pytest.raises(ControlError, match="already running: pid"):
+        PidFiles({PARENT: path}).claim()
+
+
+def test_pid_file_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "keepalived.pid"
+    pids = PidFiles({PARENT: path, "vrrp": tmp_path / "vrrp.pid"})
+    path.parent.mkdir()
+    path.write_text("999999999\n")
+    pids.claim()
+    assert read(path) == os.getpid()
+    pids.note("vrrp", 77)
+    pids.note("checker", 78)  # not wanted
+    assert read(tmp_path / "vrrp.pid") == 77
+    pids.remove()
+    assert [p for p in tmp_path.rglob("*.pid")] == []
+
+
+@pytest.mark.covers("SIG-14")
+def test_instance_has_pid_files_of_its_own() -> None:
+    plain, named = default_paths("", False), default_paths("x", False)
+    assert str(plain[PARENT]) == "/run/keepalived.pid"
+    assert str(named["vrrp"]) == "/run/keepalived/vrrp_x.pid"
+    assert str(default_paths("", True)["checker"]) == "/run/keepalived/checkers.pid"
+
+
+# ---- keepalived's options
+
+
+@pytest.mark.parametrize(
+    ("argv", "with_vrrp", "with_check"),
+    [([], None, None), (["-P"], True, False), (["--check"], False, True), (["--all"], True, True)],
+)
+def test_options_choose_the_processes(
+    argv: list[str], with_vrrp: bool | None, with_check: bool | None
+) -> None:
+    words = keepalived.parse(argv)
+    request = keepalived.request("/f", words)
+    assert (request.with_vrrp, request.with_check) == (with_vrrp, with_check)
+
+
+def test_options_reach_the_request() -> None:
+    argv = [
+        "-n",
+        "-D",
+        "-l",
+        "-V",
+        "-I",
+        "-R",
+        "-i",
+        "node",
+        "-s",
+        "ns",
+        "-p",
+        "/a",
+        "-r",
+        "/b",
+        "-c",
+        "/c",
+        "--use-file=/f",
+    ]
+    words = keepalived.parse(argv)
+    request = keepalived.request(words.get("f"), words)
+    assert (request.file, request.config_id, request.namespace) == ("/f", "node", "ns")
+    assert (request.background, request.detail, request.facility) == (False, True, "")
+    assert (request.keep_addresses, request.keep_table, request.respawn) == (True, True, False)
+    assert {kind: str(path) for kind, path in request.pid_files.items()} == {
+        "parent": "/a", "vrrp": "/b", "checker": "/c",
+    }  # fmt: skip
+
+
+def test_facility_is_a_local_one_by_number() -> None:
+    assert keepalived.request("", keepalived.parse(["-S", "3"])).facility == "local3"
+    assert keepalived.request("", keepalived.parse([])).facility == "daemon"
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("RELOAD", "1"), ("STOP", "15"), ("DATA", "10"), ("JSON", "36")]
+)
+def test_signal_numbers_are_keepalived_s(
+    name: str, number: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert keepalived.main([f"--signum={name}"]) == 0
+    assert capsys.readouterr().out.strip() == number
+
+
+def test_unknown_option_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert keepalived.main(["--nonsense"]) == 1
+    assert "option --nonsense not recognized" in capsys.readouterr().err
+
+
+@pytest.mark.covers("CFG-11")
+def test_test_option_judges_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "k.conf"
+    path.write_text("foo\n")
+    assert keepalived.main(["-t", "-f", str(path)]) == 5
+    assert f"{path}:1: error: unknown keyword 'foo'" in capsys.readouterr().err
+    assert keepalived.main([f"-t{tmp_path / 'found'}", "-f", str(path)]) == 5
+    assert "unknown keyword 'foo'" in (tmp_path / "found").read_text()
+    path.write_text("global_defs {\n}\n")
+    assert keepalived.main(["--config-test", "-f", str(path)]) == 0
+
+
+# ---- logs and the service manager
+
+
+def test_service_manager_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+        systemd.ready()
+        assert manager.recv(200).decode().split("\n")[0] == "READY=1"
+
+
+def test_log_lines_go_to_a_file_in_the_manner_of_the_system_s_log(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    root = logging.getLogger()
+    before = root.handlers[:]
+    try:
+        log.set_up(log.LogSettings(file=str(path)), "Keepalived_vrrp")
+        logging.getLogger("lbfast").warning("(V) Entering MASTER STATE")
+    finally:
+        for handler in root.handlers[:]:
+            root.removeHandler(handler)
+            handler.close()
+        root.handlers[:] = before
+    line = path.read_text()
+    assert line.endswith(f"Keepalived_vrrp[{os.getpid()}]: (V) Entering MASTER STATE\n")
