@@ -27,6 +27,11 @@ class Result:
 
 
 Report = Callable[[Result], None]
+
+# An event loop that could not run for longer than this (seconds) finds time-outs that are over and
+# answers that have come at once, time-outs first: what waits then gets a moment to be read.
+STALLED_S = 0.5
+GRACE_S = 0.1
 SUCCESS = Result(True)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 
-from lbfast.check.base import Exchange, Report, Result, failure
+from lbfast.check.base import GRACE_S, STALLED_S, Exchange, Report, Result, failure
 from lbfast.check.endpoint import Target, destination, open_socket
 from lbfast.model.check import Endpoint
 
@@ -22,6 +22,7 @@ class Datagram:
     """
 
     __slots__ = (
+        "_deadline",
         "_endpoint",
         "_exchange",
         "_kind",
@@ -50,6 +51,7 @@ class Datagram:
         self._report = report
         self._sock: socket.socket | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._deadline = 0.0
         self._kind = kind
 
     def start(self) -> None:
@@ -65,12 +67,17 @@ class Datagram:
         except OSError as trouble:
             self._finish(Result(None, f"nothing sent to {self._target.text}: {trouble}"))
         else:
+            self._deadline = self._loop.time() + self._timeout_s
             self._timer = self._loop.call_later(self._timeout_s, self._timed_out)
 
     def cancel(self) -> None:
         self._close()
 
     def _timed_out(self) -> None:
+        if self._loop.time() - self._deadline > STALLED_S:
+            self._deadline = self._loop.time() + GRACE_S
+            self._timer = self._loop.call_later(GRACE_S, self._timed_out)
+            return
         self._finish(self._exchange.timed_out())
 
     def _failed(self, error: OSError) -> Result:

@@ -63,6 +63,9 @@ class Run:
 
     def _too_late(self) -> None:
         assert self._program is not None
+        self._program.look()  # the loop may have been stalled since it ended
+        if self._program is None:
+            return
         self._is_late = True
         self._program.signal(signal.SIGTERM)
         self._timer = self._loop.call_later(KILL_AFTER_S, self._program.signal, signal.SIGKILL)

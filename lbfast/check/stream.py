@@ -11,7 +11,7 @@ import errno
 import os
 import socket
 
-from lbfast.check.base import Conversation, Report, Result, failure
+from lbfast.check.base import GRACE_S, STALLED_S, Conversation, Report, Result, failure
 from lbfast.check.endpoint import Target, destination, open_socket
 from lbfast.model.check import Endpoint
 
@@ -71,6 +71,7 @@ class Stream:
             text = os.strerror(code)
             self._finish(Result(None, f"no connection to {self._target.text} begun: {text}"))
         else:
+            self._deadline = self._loop.time() + self._timeout_s
             self._timer = self._loop.call_later(self._timeout_s, self._timed_out)
             self._want_write()
 
@@ -81,9 +82,12 @@ class Stream:
         return failure(f"connection to {self._target.text} failed: {os.strerror(code)}")
 
     def _timed_out(self) -> None:
-        left = self._deadline - self._loop.time()
-        if left > 0:
-            self._timer = self._loop.call_later(left, self._timed_out)
+        left_s = self._deadline - self._loop.time()
+        if left_s < -STALLED_S:
+            left_s = GRACE_S
+            self._deadline = self._loop.time() + left_s
+        if left_s > 0:
+            self._timer = self._loop.call_later(left_s, self._timed_out)
         elif self._is_connected:
             self._finish(failure(f"no answer from {self._target.text} within {self._timeout_s}s"))
         else:

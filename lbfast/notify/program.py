@@ -91,9 +91,10 @@ class Program:
         self._loop = loop
         self._ended = ended
         self._pidfd = os.pidfd_open(process.pid)
-        loop.add_reader(self._pidfd, self._exited)
+        loop.add_reader(self._pidfd, self.look)
 
-    def _exited(self) -> None:
+    def look(self) -> None:
+        """Tells of the end if it has come."""
         status = self.process.poll()
         if status is None:
             return
