@@ -1,7 +1,7 @@
 """Runs a conversation over a TCP socket.
 
-Bare non-blocking sockets, as the errno of each step decides whether it is a verdict on the server or
-trouble of our own; they are also a little cheaper than asyncio's streams.
+Bare non-blocking sockets, as the errno of each step decides whether it is a verdict on the server
+or trouble of our own; they are also a little cheaper than asyncio's streams.
 """
 
 from __future__ import annotations
