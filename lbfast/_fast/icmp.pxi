@@ -2,6 +2,9 @@
 
 cdef enum:
     MIN_PMTU = 552                # as the kernel's route/min_pmtu: nobody can make us cut smaller
+    TUN_IPIP = 0                  # dest_t.tun_type
+    TUN_GUE = 1
+    TUN_GRE = 2
 
 ctypedef struct inner_t:          # the packet that an ICMP error quotes
     uint8_t *l3
@@ -172,6 +175,12 @@ cdef verdict_t icmp_request(worker_t *w, pkt_t *p, inner_t *q, uint32_t i) noexc
     cdef uint32_t method = e.conns[i].flags & CONN_METHOD
     if method == FULLNAT:
         return full_icmp(w, p, q, i, True)
+    if method != BYPASS and not (
+        is_vip(e, &p.daddr, p.is_v6) or addr_is_local(&e.world, &p.daddr, p.is_v6)
+    ):
+        if ttl_of(p) <= 1:                # on its way through: the host forwards it first
+            return to_host(w, p)
+        ttl_decrement(p)
     if method == MASQ and not icmp_sum_ok(p):
         return drop(w, R_BAD_CHECKSUM)
     count_in(w, p, i)
@@ -220,6 +229,8 @@ cdef verdict_t icmp_tunnel(worker_t *w, pkt_t *p, inner_t *q) noexcept nogil:
     )
     if i == NO_INDEX or e.conns[i].dest == NO_INDEX:
         return NEXT
+    if not is_tunnel_end(&e.dests[e.conns[i].dest], q):
+        return NEXT
     if not icmp_sum_ok(p):
         return drop(w, R_BAD_CHECKSUM)
     count_out(w, p, i)
@@ -228,8 +239,23 @@ cdef verdict_t icmp_tunnel(worker_t *w, pkt_t *p, inner_t *q) noexcept nogil:
     length = ld16(c.l3 + 2)
     if length < c.ip_len:
         c.ip_len = length
-    icmp_error(w, &c, p.l4[0], p.l4[1], 0)
+    icmp_error(w, &c, p.l4[0], p.l4[1], ld32(p.l4 + 4))
     return drop(w, R_RELAYED)
+
+
+cdef bint is_tunnel_end(const dest_t *d, const inner_t *q) noexcept nogil:
+    """Whether the quoted packet went through a tunnel of that real server's kind."""
+    cdef uint32_t kind = TUN_IPIP
+    if q.protocol == IPPROTO_UDP_:
+        kind = TUN_GUE
+        if q.dport != d.tun_port:
+            return False
+    elif q.protocol == IPPROTO_GRE_:
+        kind = TUN_GRE
+    return (
+        d.method == TUNNEL and d.tun_type == kind and d.flags & DEST_AVAILABLE
+        and addr_eq(&d.addr, &q.daddr)
+    )
 
 
 cdef verdict_t icmp_tunnel_mtu(
@@ -270,10 +296,14 @@ cdef bint tunnel_payload(pkt_t *p, inner_t *q, pkt_t *c, uint32_t *header) noexc
         if ld16(q.l3 + at + 2) != ETH_P_IP:
             return False
         at += 8 if q.l3[at] & 0x80 else 4
+    elif protocol == IPPROTO_UDP_ and left >= at + 12:
+        if q.l3[at + 8] & 0xE0 or q.l3[at + 9] != IPPROTO_IPIP_:   # GUE version 0, data
+            return False
+        at += 12 + (q.l3[at + 8] & 0x1F) * 4
     elif protocol != IPPROTO_IPIP_:
         return False
     header[0] = at
-    if left < at + 20 + 8:
+    if left < at + 20:
         return False
     memset(c, 0, sizeof(pkt_t))
     c.l3 = q.l3 + at

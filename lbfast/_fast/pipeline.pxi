@@ -282,7 +282,7 @@ cdef inline void account_reply(worker_t *w, const pkt_t *p, uint32_t i) noexcept
 cdef verdict_t reply_orphan(worker_t *w, pkt_t *p) noexcept nogil:
     """No connection: the host's, unless real servers are to be told (spec 2.4 step 6)."""
     cdef engine_t *e = <engine_t *>w.engine
-    if e.settings.nat_icmp_send and is_real_server(
+    if e.settings.nat_icmp_send and ttl_of(p) > 1 and is_real_server(
         e, p.protocol, &p.saddr, p.sport, p.is_v6
     ) and not (
         p.protocol == IPPROTO_TCP_ and p.tcp_flags & TCP_RST

@@ -70,7 +70,7 @@ cdef verdict_t steer_icmp(worker_t *w, pkt_t *p) noexcept nogil:
 cdef verdict_t overhear_icmp(worker_t *w, pkt_t *p) noexcept nogil:
     """An error for the host itself: ours when it is about a packet that we encapsulated."""
     cdef inner_t q
-    if icmp_inner(p, &q) and not is_balanced(q.protocol):
+    if icmp_inner(p, &q) and (q.protocol == IPPROTO_UDP_ or not is_balanced(q.protocol)):
         icmp_tunnel(w, p, &q)
     return IGNORE
 

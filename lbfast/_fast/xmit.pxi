@@ -222,21 +222,22 @@ cdef verdict_t tunnel_each(worker_t *w, pkt_t *p, void *arg) noexcept nogil:
     else:
         ipv4_header(w, p.l3, tos, protocol, p.ip_len, ttl, df, &t.source, &t.target)
     p.ip_len += outer
-    if t.kind == 1 and t.flags and not p.vnet.flags & VNET_NEEDS_CSUM:
-        put16(p.l3 + outer + 6, csum_l4(
-            p.l3, t.d6, IPPROTO_UDP_, p.l3 + outer, p.ip_len - outer))
     return tunnel_send(w, p, t, outer)
 
 
 cdef verdict_t tunnel_send(
     worker_t *w, pkt_t *p, tunnel_t *t, uint32_t outer
 ) noexcept nogil:
+    if p.is_v6 != t.d6:
+        p.frag_max = 0                   # fragments of one family do not bound the other's
     p.is_v6 = t.d6
     p.protocol = p.l3[6] if t.d6 else p.l3[9]
     p.l3_len = outer
     p.l4 = p.l3 + outer
     if p.vnet.flags & VNET_NEEDS_CSUM:
         p.vnet.csum_start += outer + t.extra
+    elif t.kind and t.flags:
+        tunnel_checksum(t, p)
     if p.vnet.hdr_len:
         p.vnet.hdr_len += outer + t.extra
     return xmit_l3(w, p, &t.nh)
@@ -260,13 +261,23 @@ cdef void tunnel_gue(const tunnel_t *t, pkt_t *p, uint32_t inner) noexcept nogil
         p.vnet.flags &= ~VNET_NEEDS_CSUM
 
 
+cdef void tunnel_checksum(const tunnel_t *t, pkt_t *p) noexcept nogil:
+    """Leave the outer checksum, GUE's over UDP or GRE's own, to the device, as the kernel does."""
+    if t.kind == 1:
+        put16(p.l4 + 6, csum_raw(csum_pseudo(p.l3, t.d6, IPPROTO_UDP_, p.ip_len - p.l3_len)))
+    elif t.flags & 1 == 0:
+        return
+    p.vnet.flags = VNET_NEEDS_CSUM
+    p.vnet.csum_start = 14 + p.l3_len
+    p.vnet.csum_offset = 6 if t.kind == 1 else 4
+
+
 cdef void tunnel_gre(const tunnel_t *t, pkt_t *p, uint32_t inner) noexcept nogil:
     cdef uint8_t *at = p.l3
     st16(at, 0x8000 if t.flags & 1 else 0)
     st16(at + 2, ETH_P_IPV6 if inner == IPPROTO_IPV6_ else ETH_P_IP)
     if t.flags & 1:
         put32(at + 4, 0)
-        put16(at + 4, csum_fold(csum_add(0, at, p.ip_len)))
 
 
 # ---------------------------------------------------------------- replies of NAT servers

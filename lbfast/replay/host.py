@@ -22,11 +22,12 @@ from lbfast.replay.packets import (
     ip_packet,
     l4_checksum_ok,
     parse,
+    pseudo,
     tcp_segment,
 )
 
 TUNNELS = (4, 41)
-NO_NEXT_HEADER = 59
+SILENT = (2, 59, 103, 136)  # IGMP, no next header, PIM, UDP-Lite: known, and not answered
 LOCAL = [ipaddress.ip_network(n) for n in network.LOCAL_NETS]
 ASSIGNED = [network.packed(addr) for _, addr, _ in network.ADDRESSES]
 OWN = {D0: ("10.1.255.254", "fd00:1::fffe"), D1: ("10.2.255.254", "fd00:2::fffe")}
@@ -68,7 +69,7 @@ class Host:
             return self._error(p, (3, 3), (1, 4))
         if p.protocol in (ICMP, ICMPV6):
             return self._ping(p)
-        if p.protocol == NO_NEXT_HEADER:
+        if p.protocol in SILENT:
             return []
         if p.protocol in TUNNELS:  # the tunnel modules answer as if for a port
             return self._error(p, (3, 3), (1, 4))
@@ -87,6 +88,9 @@ class Host:
         else:
             length = len(p.payload) - (offset >> 4) * 4 + bool(flags & 2) + bool(flags & 1)
             answer = tcp_segment(dport, sport, 0, (seq + length) & 0xFFFFFFFF, 20)
+        if p.version == 6:  # left to the device, which the recordings do not see
+            partial = ~checksum(pseudo(p.dst, p.src, TCP, len(answer))) & 0xFFFF
+            answer = answer[:16] + struct.pack("!H", partial) + answer[18:]
         to, _ = route(p.src)
         return [Sent(to, ip_packet(p.dst, p.src, TCP, answer, ident=0, df=True))]
 
@@ -97,7 +101,8 @@ class Host:
         self.ident += 1
         body = icmp_packet(reply, 0, p.payload[4:8], p.payload[8:], p.dst, p.src)
         to, _ = route(p.src)
-        return [Sent(to, ip_packet(p.dst, p.src, p.protocol, body, ident=self.ident))]
+        tos = p.data[1] if p.version == 4 else (p.data[0] & 15) << 4 | p.data[1] >> 4
+        return [Sent(to, ip_packet(p.dst, p.src, p.protocol, body, ident=self.ident, tos=tos))]
 
     def _error(
         self, p: Packet, v4: tuple[int, int], v6: tuple[int, int], *, info: int = 0

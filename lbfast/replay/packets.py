@@ -10,6 +10,7 @@ from lbfast.replay.crc32c import crc32c
 ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132
 PROTOCOLS = {"tcp": TCP, "udp": UDP, "sctp": SCTP}
 TCP_FLAGS = {"F": 1, "S": 2, "R": 4, "P": 8, "A": 16}
+ICMP_TYPES = 18
 EXTENSIONS = (0, 43, 44, 60)
 
 
@@ -101,8 +102,9 @@ class Packet:
 
     @property
     def is_icmp_error(self) -> bool:
-        if self.protocol == ICMP:
-            return self.payload[:1] in (b"\3", b"\4", b"\5", b"\x0b", b"\x0c")
+        if self.protocol == ICMP:  # types nobody knows count as errors
+            kind = self.payload[0] if self.payload else 0
+            return kind in (3, 4, 5, 11, 12) or kind > ICMP_TYPES
         return self.protocol == ICMPV6 and self.payload[:1] < b"\x80"
 
 

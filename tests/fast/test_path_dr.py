@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from scapy.layers.inet import IP, TCP, UDP
-from scapy.layers.inet6 import IPv6
+from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment, fragment6
 from scapy.layers.l2 import GRE
 from scapy.packet import Packet, Raw
 
@@ -16,6 +16,7 @@ from tests.fast.path import (
     TCPV6,
     VIP,
     Lab,
+    Vnet,
     finished,
     head,
     hops,
@@ -166,7 +167,7 @@ def test_tunnel_source_is_the_routes_preferred_one() -> None:
 @pytest.mark.parametrize("csum", [False, True])
 def test_gre_header_has_4_or_8_bytes(csum: bool, v6: bool) -> None:
     flag = "--tun-csum" if csum else "--tun-nocsum"
-    out = lab(f"-i --tun-type gre {flag}", rip6="10.2.0.7").one(head(v6) / SYN).packet
+    out = finished(lab(f"-i --tun-type gre {flag}", rip6="10.2.0.7").one(head(v6) / SYN))
     assert out.proto == 47
     gre = bytes(out.payload)
     assert gre[:4] == (b"\x80\x00" if csum else b"\0\0") + (b"\x86\xdd" if v6 else b"\x08\x00")
@@ -184,7 +185,7 @@ def test_gre_header_has_4_or_8_bytes(csum: bool, v6: bool) -> None:
 def test_gue_header_is_udp_and_4_bytes(csum: bool, v6: bool) -> None:
     flag = "--tun-csum" if csum else "--tun-nocsum"
     how = f"-i --tun-type gue --tun-port 6080 {flag}"
-    out = lab(how, rip6="10.2.0.7").one(head(v6) / SYN).packet
+    out = finished(lab(how, rip6="10.2.0.7").one(head(v6) / SYN))
     udp = out[UDP]
     assert (out.proto, udp.dport, 32768 <= udp.sport < 61000) == (17, 6080, True)
     gue = bytes(udp.payload)
@@ -206,8 +207,18 @@ def test_remote_checksum_only_for_a_partial_one(is_partial: bool) -> None:
         assert gue[4:12] == bytes((0x80, 0, 0, 0, 0, 20, 0, 36))  # start and offset, from the IP
     else:
         assert gue[:4] == bytes((0, 4, 0, 0))
-    assert not out.vnet.flags & NEEDS_CSUM
-    assert sums_right(out.packet)
+    assert out.vnet == Vnet(NEEDS_CSUM, csum_start=34, csum_offset=6)  # the outer one's alone
+    assert sums_right(finished(out))
+
+
+@pytest.mark.covers("C-143")
+def test_fragments_of_the_inner_family_do_not_bound_the_outer() -> None:
+    """As in the kernel: what came in fragments leaves whole in a tunnel of the other family."""
+    world = Lab("-A -u [fd00:9::1]:80 -s rr", "-a -u [fd00:9::1]:80 -r 10.2.0.7:80 -i")
+    whole = head(True) / UDP(sport=4000, dport=80) / Raw(b"x" * 300)
+    parts = fragment6(head(True) / IPv6ExtHdrFragment(id=1) / whole[UDP], 160)
+    outs = [out for part in parts for out in world.send(part)]
+    assert [(len(out.packet), out.packet.proto) for out in outs] == [(20 + len(whole), 41)]
 
 
 @pytest.mark.covers("C-021")
