@@ -1,4 +1,4 @@
-"""Claims on fail-over: two routers of lbfast beside two of keepalived, on networks of one kind.
+"""Claims on fail-over: two directors (`lbfast run -f`) beside two of keepalived, one kind of file.
 
 Both networks live at once and take turns, so that the machine's mood strikes both.  A trial ends
 the master's service in one way (kill -9 of all its processes, its link pulled at the switch, or
@@ -33,7 +33,7 @@ from tests.e2e.vrrplab import (
 )
 
 BOUND = 1.1
-KINDS = ("lbfast", "keepalived")
+KINDS = ("director", "keepalived")
 PAIRS = {1.0: 3, 0.1: 11, 0.01: 11}  # by advert interval in seconds
 PORT = "port1"  # of the switch, towards va
 MASTER, BACKUP = "Entering MASTER STATE", "Entering BACKUP STATE"

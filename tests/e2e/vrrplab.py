@@ -109,7 +109,8 @@ def text_of(instance: VrrpInstance, host: str, settings: str = "") -> str:
 
 
 class Router:
-    """A speaker in a host: `kind` is `lbfast` or `keepalived`."""
+    """A speaker in a host: `kind` is `keepalived`, `director` (`lbfast run -f` with the same
+    file) or `lbfast` (VRRP alone, from a model)."""
 
     def __init__(
         self,
@@ -129,9 +130,10 @@ class Router:
     def configure(self, instance: VrrpInstance | VrrpConfig) -> None:
         """Write the configuration; `reload` or the next start takes it."""
         self.path = self.net.scratch / f"{self.host}.conf"
-        if self.kind == "keepalived":
+        if self.kind != "lbfast":
             assert isinstance(instance, VrrpInstance)
-            extra = "    vrrp_rt_priority 1\n" if self.is_prompt else ""
+            is_peer = self.kind == "keepalived"
+            extra = "    vrrp_rt_priority 1\n" if self.is_prompt and is_peer else ""
             self.path.write_text(text_of(instance, self.host, extra))
             return
         config = instance if isinstance(instance, VrrpConfig) else VrrpConfig((instance,))
@@ -146,6 +148,8 @@ class Router:
             for option, name in (("-p", "pid"), ("-r", "vrrp"), ("-c", "chk"), ("-b", "bfd")):
                 words += [option, f"{base}.{name}"]
             ready = "Entering BACKUP STATE"
+        elif self.kind == "director":
+            words, ready = [*COMMAND, "run", "-f", str(self.path)], "lbfast: ready"
         else:
             words = [COMMAND[0], "-m", "tests.vrrp_speaker", str(self.path), *masters]
             ready = "ready"
