@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -68,6 +69,7 @@ class Director:
         self._configuration = loaded.configuration
         self._pids = PidFiles(options.pid_files)
         self._wanted: asyncio.Queue[str] = asyncio.Queue()
+        self._hand_over: Callable[[], None] = lambda: None
 
     async def run(self) -> int:
         """Runs until a signal ends it; returns the exit status."""
@@ -78,6 +80,7 @@ class Director:
         try:
             await run_script(process.startup_script, process.startup_timeout_s)
             self._family = Family(self._options.settings, self._configuration, self._pids.note)
+            self._hand_over = self._family.hand_over
             return await self._live()
         finally:
             systemd.stopping()
@@ -89,8 +92,6 @@ class Director:
         """Turns signals into words of a queue: they are served one after the other."""
         loop = asyncio.get_running_loop()
         words = {
-            signal.SIGTERM: "stop",
-            signal.SIGINT: "stop",
             signal.SIGHUP: "reload",
             signal.SIGUSR1: "data",
             signal.SIGUSR2: "stats",
@@ -99,6 +100,12 @@ class Director:
         }
         for number, word in words.items():
             loop.add_signal_handler(number, self._wanted.put_nowait, word)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+
+    def _stop(self) -> None:
+        self._hand_over()
+        self._wanted.put_nowait("stop")
 
     async def _live(self) -> int:
         family = self._family

@@ -118,13 +118,18 @@ class Family:
 
     async def _ensure(self, kind: str) -> None:
         child = self.children[kind]
-        if child.is_wanted or self.failed.done():
+        if child.is_wanted or self.failed.done() or self._is_stopping:
             return
         child.is_wanted = True
         await self._spawn(child)
         done = asyncio.ensure_future(child.ready.wait())
         await asyncio.wait((done, self.failed), return_when=asyncio.FIRST_COMPLETED)
         done.cancel()
+
+    def hand_over(self) -> None:
+        """Lets VRRP tell the others at once that this director ends; `stop` does the rest."""
+        self._is_stopping = True
+        self.children[VRRP].send(c.Stop())
 
     async def stop(self) -> None:
         """Ends the children: VRRP and checks first, then who forwards."""

@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 OnState = Callable[[VrrpInstance, State], None]
 _NS_PER_US = 1000
 _US_PER_S = 1e6
+_ADVERTS = (SendAdvert,)
+_ADDRESSES = (AddAddresses, RemoveAddresses, Announce)
 
 
 class VrrpService:
@@ -198,10 +200,18 @@ class VrrpService:
     # -- actions
 
     def _perform(self, tasks: list[Task]) -> None:
+        """Do everything: adverts of all instances, then addresses, then what only tells.
+
+        So no router waits for the scripts or the addresses of another.
+        """
+        for kinds in (_ADVERTS, _ADDRESSES):
+            for task in tasks:
+                if isinstance(task.action, kinds):
+                    self._act(self.stations[task.name], task.action)
         for task in tasks:
             if task.is_group:
                 self._group_entered(task)
-            else:
+            elif not isinstance(task.action, (*_ADVERTS, *_ADDRESSES)):
                 self._act(self.stations[task.name], task.action)
         self._arm()
 
