@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getopt
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -78,6 +79,9 @@ def main(argv: Sequence[str]) -> int:
     if "signum" in words:
         return _signal_number(words.get("signum"))
     path = words.get("f", DEFAULT_FILE)
+    if not re.fullmatch("[0-7]{0,4}", words.get("u")):
+        print(f"keepalived: umask {words.get('u')!r}: expected an octal number", file=sys.stderr)
+        return 1
     if "t" in words:
         return _test(path, words)
     return start(request(path, words))
@@ -85,8 +89,6 @@ def main(argv: Sequence[str]) -> int:
 
 def request(path: str, words: Words) -> Request:
     """Returns what the options ask for."""
-    if "l" in words or "n" not in words:
-        pass
     both = "all" in words or ("P" in words) == ("C" in words)
     every = True if "all" in words else None
     return Request(

@@ -112,12 +112,18 @@ class Forwarder:
         for sentence in self._giveback.obstacles():
             logger.warning("%s", sentence)
 
-    async def stop(self, *, keep_arena: bool = False) -> None:
-        """Takes everything down again: rules, sockets, threads, and mostly the arena."""
+    async def stop(self, *, keep_arena: bool = False, keep_rules: bool = False) -> None:
+        """Takes everything down again: rules, sockets, threads, the arena.
+
+        What is kept, the next start takes over.  Without rules the host answers its connections
+        with RST meanwhile.
+        """
         for task in self._tasks:
             task.cancel()
         if server := getattr(self, "_server", None):
             await server.close()
+        if keep_rules and self._is_up:
+            self._undo.remove(self._rules.remove)
         while self._undo:
             with contextlib.suppress(OSError, ControlError):
                 result = self._undo.pop()()

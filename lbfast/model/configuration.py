@@ -29,7 +29,6 @@ class ProcessSettings:
 
     instance: str = ""  # goes into the names of pid files
     net_namespace: str = ""
-    net_namespace_ipvs: str | None = None  # None: as net_namespace; "": the default one
     use_pid_dir: bool = False
     dumps: Mapping[str, str] = field(default_factory=dict)  # default file name -> path
     data_use_instance: bool = False  # the instance's name in the names of dumps

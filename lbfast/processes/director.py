@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from lbfast.control.rundir import Claim
 from lbfast.model.configuration import Configuration, ProcessSettings
 from lbfast.model.script import Script
 from lbfast.notify.program import spawn
-from lbfast.processes import systemd
+from lbfast.processes import reloadtime, systemd
 from lbfast.processes.parent import CHECKER, VRRP, Family, Settings
 from lbfast.processes.pidfiles import PidFiles
 
@@ -43,6 +44,7 @@ class Options:
     config_id: str = ""
     pid_files: dict[str, Path] = field(default_factory=dict)
     dump_at_start: bool = False
+    umask: int | None = None  # goes before the file's
 
 
 def show(findings: list[Finding]) -> None:
@@ -76,7 +78,7 @@ class Director:
         self._listen()
         process = self._configuration.process
         self._pids.claim()
-        os.umask(process.umask)
+        os.umask(process.umask if self._options.umask is None else self._options.umask)
         try:
             await run_script(process.startup_script, process.startup_timeout_s)
             self._family = Family(self._options.settings, self._configuration, self._pids.note)
@@ -91,6 +93,7 @@ class Director:
     def _listen(self) -> None:
         """Turns signals into words of a queue: they are served one after the other."""
         loop = asyncio.get_running_loop()
+        self._timer = asyncio.create_task(self._watch_the_clock())
         words = {
             signal.SIGHUP: "reload",
             signal.SIGUSR1: "data",
@@ -155,6 +158,23 @@ class Director:
 
     # ---- reload
 
+    async def _watch_the_clock(self) -> None:
+        """Reloads at the time that `reload_time_file` says, then removes the file."""
+        planned = reloadtime.Plan()
+        while True:
+            await asyncio.sleep(reloadtime.LOOK_S)
+            if self._is_reload_due(planned):
+                self._wanted.put_nowait("reload")
+
+    def _is_reload_due(self, planned: reloadtime.Plan) -> bool:
+        settings = self._configuration.process.reload
+        path = Path(settings.time_file)
+        if not settings.time_file or not planned.is_due(path, time.time()):
+            return False
+        if not settings.repeat:
+            path.unlink(missing_ok=True)
+        return True
+
     async def _reload(self) -> None:
         """Reads the file again; a file that is refused changes nothing that runs."""
         old = self._configuration
@@ -205,7 +225,7 @@ class Director:
 def keep_fixed(old: Configuration, new: Configuration) -> Configuration:
     """Returns the new configuration with what cannot change while running."""
     fixed = {name: getattr(old.process, name) for name in
-             ("instance", "net_namespace", "net_namespace_ipvs", "use_pid_dir")}  # fmt: skip
+             ("instance", "net_namespace", "use_pid_dir")}  # fmt: skip
     for name, value in fixed.items():
         if getattr(new.process, name) != value:
             logger.warning("%s cannot change while running", name)

@@ -52,4 +52,5 @@ class Forwarding:
 
     async def stop(self, *, is_orphan: bool) -> None:
         if self._forwarder is not None:
-            await self._forwarder.stop(keep_arena=is_orphan or self._keep_table)
+            kept = is_orphan or self._keep_table
+            await self._forwarder.stop(keep_arena=kept, keep_rules=is_orphan)

@@ -26,7 +26,7 @@ logger = logging.getLogger("lbfast")
 
 FORWARDER, VRRP, CHECKER = "forwarder", "vrrp", "checker"
 _TICK_S = 0.5
-_STOP_S = 10.0  # for a child that was asked to stop; then it is killed
+_STOP_S = 5.0  # at least, for a child that was asked to stop; then it is killed
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ class Family:
             return
         child.send(c.Stop())
         try:
-            async with asyncio.timeout(_STOP_S):
+            async with asyncio.timeout(max(_STOP_S, self.configuration.process.child_wait_time_s)):
                 await child.gone.wait()
         except TimeoutError:
             logger.warning("%s does not stop: killed", child.kind)

@@ -106,6 +106,7 @@ def _run(request: Request, loaded: Loaded, log: LogSettings) -> int:
             request.config_id,
             _pid_files(request, loaded, held.path),
             request.dump_at_start,
+            int(request.umask, 8) if request.umask else None,
         )
         return uvloop.run(Director(options, loaded, held).run())
     except LbfastError as failed:

@@ -21,7 +21,7 @@ from lbfast.model.marks import FwmarkRule
 from lbfast.model.netlines import Address
 from lbfast.model.vrrp import VrrpConfig, VrrpInstance
 from lbfast.processes import channel as c
-from lbfast.processes import log, systemd
+from lbfast.processes import log, reloadtime, systemd
 from lbfast.processes.director import keep_fixed
 from lbfast.processes.ownership import standby
 from lbfast.processes.pidfiles import PARENT, PidFiles, default_paths, read
@@ -281,3 +281,37 @@ def test_log_lines_go_to_a_file_in_the_manner_of_the_system_s_log(tmp_path: Path
         root.handlers[:] = before
     line = path.read_text()
     assert line.endswith(f"Keepalived_vrrp[{os.getpid()}]: (V) Entering MASTER STATE\n")
+
+
+# ---- reload at a time
+
+NOON = 1_700_049_600.0  # 2023-11-15 12:00:00 UTC
+
+
+@pytest.mark.parametrize(
+    ("text", "after_s"),
+    [
+        ("12:00:05Z\n", 5),
+        ("11:59:59Z", 86400 - 1),
+        ("2023-11-15 12:01:00Z", 60),
+        ("23-11-16 12:00:00Z", 86400),
+        ("noon", None),
+        ("25:00:00Z", None),
+    ],
+)
+def test_time_of_a_reload_is_read(text: str, after_s: int | None) -> None:
+    found = reloadtime.parse(text, NOON)
+    assert (None if found is None else found - NOON) == after_s
+
+
+def test_reload_is_due_once_and_follows_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "at"
+    plan = reloadtime.Plan()
+    assert not plan.is_due(path, NOON)
+    path.write_text("12:00:05Z")
+    assert not plan.is_due(path, NOON)
+    assert plan.is_due(path, NOON + 5)
+    assert not plan.is_due(path, NOON + 6)
+    path.write_text("12:00:08Z")
+    assert not plan.is_due(path, NOON + 7)
+    assert plan.is_due(path, NOON + 8)

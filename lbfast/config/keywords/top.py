@@ -35,7 +35,6 @@ from lbfast.config.values import (
     Statement,
     integer,
     micros,
-    optional_string,
     string,
     timer_us,
 )
@@ -140,7 +139,7 @@ TOP: Table = {
     "bfd_instance": Block("bfd_instance", lambda: BFD, _name_needed),
     "SSL": Block("ssl", lambda: SSL),
     "net_namespace": Value("net_namespace", string, is_fatal=False),
-    "net_namespace_ipvs": Value("net_namespace_ipvs", optional_string),
+    "net_namespace_ipvs": Ignored("virtual services are in the director's own namespace"),
     "namespace_with_ipsets": Ignored("there are no ipsets to keep apart"),
     "instance": Value("instance", string, is_fatal=False, is_once=True),
     "use_pid_dir": Flag("use_pid_dir"),

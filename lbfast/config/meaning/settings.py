@@ -94,7 +94,6 @@ def process_settings(context: Context, top: Draft) -> ProcessSettings:
     return ProcessSettings(
         instance=top.get("instance", ""),
         net_namespace=top.get("net_namespace", ""),
-        net_namespace_ipvs=top.get("net_namespace_ipvs"),
         use_pid_dir=top.get("use_pid_dir", False),
         dumps={file: globals_.get(word) for word, file in _DUMPS.items() if globals_.get(word)},
         data_use_instance=globals_.get("data_use_instance", False),
