@@ -79,6 +79,23 @@ def _write(path: Path, text: str) -> None:
     fresh.rename(path)
 
 
+def test_reload_with_other_times_keeps_a_dynamic_weight() -> None:
+    async def test() -> None:
+        check = MiscCheck(script=shell("exit 10"), is_dynamic=True)
+        config = service(server(RS, check, weight=5), timing=FAST)
+        async with running(config) as (checks, table):
+            await table.lines_are(f"SET_DEST {RS} weight 8")
+            slow = replace(config, timing=replace(FAST, delay_loop_s=60, warmup_s=60))
+            old, new = CheckConfiguration((config,)), CheckConfiguration((slow,))
+            await checks.reload(old, new)
+            assert table.lines == []
+            heavier = replace(slow, servers=(server(RS, check, weight=6),))
+            await checks.reload(new, CheckConfiguration((heavier,)))
+            assert table.weights() == {RS: 8}  # the program says which weight, not how much more
+
+    go(test())
+
+
 @pytest.mark.covers("CHK-26")
 def test_misc_without_dynamic_fails_on_any_status(tmp_path: Path) -> None:
     async def test() -> None:

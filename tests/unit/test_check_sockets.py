@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from lbfast.check.endpoint import open_socket, target_of
 from lbfast.model.check import (
     DnsCheck,
+    Endpoint,
     HttpCheck,
     PingCheck,
     Regex,
@@ -144,6 +146,19 @@ def test_source_address_and_port_are_those_of_bindto() -> None:
         await listener.close()
 
     go(test())
+
+
+@pytest.mark.covers("CHK-09")
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_source_port_alone_is_that_of_bind_port(address: str) -> None:
+    where = Endpoint(packed(address), 80, bind_port=_free_port())
+    with open_socket(where, target_of(where), socket.SOCK_STREAM) as sock:
+        assert sock.getsockname()[:2] == ("::" if ":" in address else "0.0.0.0", where.bind_port)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
 
 
 @pytest.mark.covers("CHK-37")
