@@ -18,6 +18,7 @@ import asyncio
 import logging
 import random
 import resource
+from collections import deque
 from collections.abc import Callable, Iterable
 
 from lbfast.check import dump
@@ -45,6 +46,7 @@ from lbfast.model.check import (
 logger = logging.getLogger(__name__)
 
 FIRST_S = 1.0  # from the start to the earliest first attempt (spec 3.2)
+_AT_ONCE = 50  # actions of a configuration before the loop gets a turn
 _RESTORE_S = 1.0  # between attempts to reach a balancer that is away
 
 
@@ -58,6 +60,8 @@ class HealthChecks:
         self.checks: dict[Key, Watch] = {}
         self._plans: dict[Owner, list[tuple[ServerKey, Key]]] = {}
         self._restorer: asyncio.TimerHandle | None = None
+        self._outbox: deque[Action] = deque()  # in the order in which it is to be done
+        self._is_draining = False
 
     # from start to stop
 
@@ -85,7 +89,8 @@ class HealthChecks:
             self._resume(configuration)
         for service in configuration.services:
             status = self.services[service.key] = ServiceStatus(service, settings)
-            self._do(status.start(self._known(service)))
+            self._outbox += status.start(self._known(service))
+        await self._drain()
         if resume:  # servers of before that ought not to be there now, say a sorry server
             self._table.restore(self._desired())
         self._begin()
@@ -107,10 +112,11 @@ class HealthChecks:
             status = self.services[service.key] = ServiceStatus(service, new.settings)
             known = self._known(service)
             was = before.pop(service.key, None)
-            self._do(status.start(known) if was is None else status.reload(was, known))
+            self._outbox += status.start(known) if was is None else status.reload(was, known)
         for gone in before.values():
-            self._do(gone.stop(is_removed=True))
+            self._outbox += gone.stop(is_removed=True)
         self._begin()
+        await self._drain()
 
     async def stop(self, *, keep_table: bool = False) -> None:
         """Ends all checks and takes our services out of the table, unless it is kept (-I)."""
@@ -121,7 +127,8 @@ class HealthChecks:
             flush |= status.settings.lvs_flush_on_stop == "all"
             for action in status.stop():
                 if not keep_table or not isinstance(action, Edit):
-                    self._do([action])
+                    self._outbox.append(action)
+        await self._drain()
         if flush and not keep_table:
             self._table.flush()
         if self._restorer is not None:
@@ -250,11 +257,28 @@ class HealthChecks:
                 self._do(status.still_down(at))
 
     def _do(self, actions: Iterable[Action]) -> None:
-        for action in actions:
-            if isinstance(action, Edit):
-                self._table.apply(action)
-            else:
-                self._world.tell(action)
+        """Does what follows from a result, after what is still to be done of a configuration."""
+        self._outbox += actions
+        if not self._is_draining:
+            while self._outbox:
+                self._act(self._outbox.popleft())
+
+    async def _drain(self) -> None:
+        """Does all that is in the outbox; the loop runs meanwhile, as a table may be large."""
+        self._is_draining = True
+        try:
+            while self._outbox:
+                for _ in range(min(_AT_ONCE, len(self._outbox))):
+                    self._act(self._outbox.popleft())
+                await asyncio.sleep(0)
+        finally:
+            self._is_draining = False
+
+    def _act(self, action: Action) -> None:
+        if isinstance(action, Edit):
+            self._table.apply(action)
+        else:
+            self._world.tell(action)
         if self._table.is_stale and self._restorer is None:
             self._restorer = self._loop.call_later(_RESTORE_S, self._restore)
 

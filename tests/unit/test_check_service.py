@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import replace
 
 import pytest
@@ -231,6 +232,44 @@ def test_start_and_stop_flush_where_the_settings_say_so() -> None:
         async with running(one(), settings=settings, balancer=table):
             pass
         assert not table.table
+
+    go(test())
+
+
+def test_large_table_lets_the_loop_run_and_keeps_the_order() -> None:
+    async def test() -> None:
+        servers = [server(f"10.8.{n >> 8}.{n & 255}", BfdCheck(name="b")) for n in range(1, 501)]
+        checks, table = checker.HealthChecks(), Recorder()
+        turns = 0
+
+        def turn() -> None:
+            nonlocal turns
+            turns += 1
+            if turns == 3:  # a result comes while the table is still being filled
+                checks.bfd("b", is_up=False)
+            loop.call_soon(turn)
+
+        loop = asyncio.get_running_loop()
+        loop.call_soon(turn)
+        await checks.start(CheckConfiguration((service(*servers),)), table)
+        assert turns >= 10
+        added = [line.split()[0] for line in table.lines]
+        assert added == ["NEW_DEST"] * 500 + ["DEL_DEST"] * 500
+        assert table.weights() == {}
+        await checks.stop()
+
+    go(test())
+
+
+def test_no_descriptor_is_left_open() -> None:
+    async def test() -> None:
+        listener = await Listener().open()
+        before = set(os.listdir("/proc/self/fd"))
+        kinds = [TcpCheck(endpoint=endpoint(listener.port)), TcpCheck(endpoint=endpoint(1))]
+        async with running(one(*kinds, timing=replace(FAST, delay_loop_s=0.001))):
+            await listener.came(100)
+        await until(lambda: len(os.listdir("/proc/self/fd")) <= len(before))
+        await listener.close()
 
     go(test())
 
