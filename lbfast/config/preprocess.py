@@ -24,6 +24,7 @@ _REFERENCE = re.compile(
     r"|\$(?P<bare>[A-Za-z_]\w*)(?=[\s),]|$)",
     re.ASCII,
 )
+_MAY_COMMENT = re.compile(r"[#!]")
 _CONDITION = re.compile(r"@(\^?)(\S*)\s*(.*)$", re.DOTALL)
 OURS = "lbfast"
 _MAX_DEPTH = 64
@@ -51,6 +52,8 @@ def strip_comment(text: str) -> str:
 
     # and ! begin one outside double quotes unless a backslash stands before them.
     """
+    if not _MAY_COMMENT.search(text):
+        return text.strip()
     kept: list[str] = []
     is_quoted = False
     at = 0
@@ -187,6 +190,8 @@ class Preprocessor:
 
     def _substitute(self, text: str, place: Place, names: Names) -> list[str]:
         """Returns the text with every known reference replaced once, as one or more lines."""
+        if "$" not in text:
+            return [text]
         lines = [""]
         end = 0
         for match in _REFERENCE.finditer(text):
@@ -225,6 +230,9 @@ class Preprocessor:
     def _split(self, text: str, place: Place, names: Names, depth: int) -> Iterator[Token]:
         """Cuts at the first brace outside quotes; what follows it is a new line."""
         is_quoted = False
+        if "{" not in text and "}" not in text:
+            yield Token(Kind.STATEMENT, text, place)
+            return
         for at, char in enumerate(text):
             if char == '"':
                 is_quoted = not is_quoted

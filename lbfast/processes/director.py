@@ -180,7 +180,9 @@ class Director:
         old = self._configuration
         marker = old.process.reload.marker
         with _marked(marker):
-            loaded = read(self._options)
+            # in a thread: a long file must not keep the parent from its children
+            loop = asyncio.get_running_loop()
+            loaded = await loop.run_in_executor(None, read, self._options)
         if loaded.findings.is_refused:
             logger.error("%s is refused: the old configuration goes on", self._options.file)
             return
