@@ -249,6 +249,13 @@ def _data(service: VrrpService, name: str, machine: Machine) -> dict[str, Any]:
         "version": instance.version,
         "smtp_alert": instance.notify.smtp_alert,
         "notify_deleted": instance.notify.deleted is not None,
+        **_lists(machine, station),
+    }
+
+
+def _lists(machine: Machine, station: Station) -> dict[str, Any]:
+    instance = machine.instance
+    return {
         "vips": [_address_text(address, station) for address in instance.addresses],
         "evips": [_address_text(address, station) for address in instance.excluded],
         "vroutes": [route_text(route) for route in instance.routes],

@@ -41,9 +41,12 @@ class Host:
         self.links.close()
         self._kernel.close()
 
-    def apply(self, requests: Iterable[Request]) -> None:
-        for sentence in self._kernel.apply(requests):
+    def apply(self, requests: Iterable[Request]) -> bool:
+        """Ask for changes; return whether all of them were made."""
+        refused = self._kernel.apply(requests)
+        for sentence in refused:
             logger.warning("%s", sentence)
+        return not refused
 
     # -- instances
 
@@ -138,13 +141,28 @@ class Host:
         come += [add_rule(rule) for rule in new.static_rules if rule not in old.static_rules]
         self.apply([*gone, *come])
 
-    def restore_static(self, config: VrrpConfig, index: int, addr: bytes) -> None:
-        """Put a static address back that somebody has removed."""
-        for address in config.static_addresses:
-            device = address.device or config.settings.default_interface
-            if address.addr == addr and address.track and self.links.index_of(device) == index:
-                logger.info("a static address was removed by somebody else, putting it back")
-                self.apply([add_address(address, index)])
+    def restore_static(self, config: VrrpConfig, index: int, addr: bytes) -> set[str]:
+        """Put a static address back that somebody has removed.
+
+        Returns the track groups that lose it for good.
+        """
+        lost = set()
+        for address in statics(config, self.links, index, addr):
+            logger.info("a static address was removed by somebody else, putting it back")
+            if not self.apply([add_address(address, index)]) and address.track_group:
+                lost.add(address.track_group)
+        return lost
+
+
+def statics(config: VrrpConfig, links: Links, index: int, addr: bytes) -> list[Address]:
+    """Return the static lines that an address on an interface belongs to, if it is tracked."""
+    return [
+        address
+        for address in config.static_addresses
+        if address.addr == addr
+        and address.track
+        and links.index_of(address.device or config.settings.default_interface) == index
+    ]
 
 
 def _filtered(station: Station) -> list[bytes]:

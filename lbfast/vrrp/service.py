@@ -23,7 +23,7 @@ from lbfast.vrrp.actions import (
 )
 from lbfast.vrrp.announcer import Announcer
 from lbfast.vrrp.clock import Clock
-from lbfast.vrrp.host import Host
+from lbfast.vrrp.host import Host, statics
 from lbfast.vrrp.listener import Listener
 from lbfast.vrrp.notifier import Notifier
 from lbfast.vrrp.packet import Advert
@@ -173,12 +173,25 @@ class VrrpService:
         if not self.is_running:
             return
         self._refresh_stations()
-        if not is_there:
-            self.host.restore_static(self.config, index, addr)
+        self._static_changed(index, addr, is_there)
         for name, station in self.stations.items():
             if not is_there and station.is_placed and station.tracks(index, addr):
                 logger.warning("(%s) an address was removed by somebody else", name)
                 self._perform(self.router.lost_address(name, self.clock.now()))
+
+    def _static_changed(self, index: int, addr: bytes, is_there: bool) -> None:
+        """Put a static address back; where that fails, its track group's instances fail."""
+        if is_there:
+            found = statics(self.config, self.host.links, index, addr)
+            names = {address.track_group for address in found}
+        else:
+            names = self.host.restore_static(self.config, index, addr)
+        for group in self.config.track_groups:
+            if group.name not in names:
+                continue
+            for member in group.members:
+                cause, now = f"static address of {group.name}", self.clock.now()
+                self._perform(self.router.set_cause(member, cause, not is_there, now))
 
     def _refresh_stations(self) -> None:
         """Let every instance look where its adverts leave from."""

@@ -78,6 +78,7 @@ def test_link_down_is_fault_and_up_again_is_backup(network: Networks) -> None:
     wait_masters([high, low], VIP4, "va")
 
 
+@pytest.mark.covers("VRP-53")
 def test_interface_that_appears_later_ends_the_fault(network: Networks) -> None:
     net = network(topology())
     ip(net, "va", "link set eth0 down")
