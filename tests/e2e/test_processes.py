@@ -317,6 +317,21 @@ def test_stop_takes_everything_away_and_runs_the_script_once(site: Site) -> None
     assert "lbfast" not in site.net.run("director", ["nft", "list", "tables"]).stdout
 
 
+def test_lines_of_lbfast_s_own_give_marks_and_fullnat(site: Site) -> None:
+    text = site.file.read_text()
+    own = "@lbfast lb_kind FNAT\n    @lbfast local_address 192.168.7.254\n"
+    text = text.replace("    protocol TCP", f"    {own}    protocol TCP", 1)
+    site.file.write_text(f"@lbfast mark 9 -p tcp --dport 8000:8010\n{text}")
+    director = site.start()
+    answers = fetch(site.net, "client", r3.VIP, 4)
+    assert {answer.client for answer in answers} == {"192.168.7.254"}
+    assert director.lbfast("mark list").stdout == "add 9 -4 -p tcp --dport 8000:8010\n"
+    site.file.write_text(text)
+    os.kill(director.process.pid, signal.SIGHUP)
+    wait_for(lambda: not director.lbfast("mark list").stdout, what="the mark gone")
+    assert len(fetch(site.net, "client", r3.VIP, 4)) == 4
+
+
 def test_file_that_is_refused_starts_nothing(site: Site) -> None:
     site.file.write_text(site.file.read_text().replace("interface eth1", ""))
     words = [*COMMAND, "run", "-f", str(site.file)]
