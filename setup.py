@@ -10,7 +10,12 @@ import os
 
 from setuptools import Extension, setup
 
-CFLAGS = ["-O3", "-fno-strict-aliasing"]
+CFLAGS = [
+    *("-O3", "-fno-strict-aliasing"),
+    # what says inline is inlined, once for each set of constants
+    *("-fno-ipa-cp-clone", "--param=inline-unit-growth=200"),
+    *("--param=max-inline-insns-single=2000", "--param=large-function-growth=1000"),
+]
 DIRECTIVES = {
     "language_level": 3,
     "boundscheck": False,

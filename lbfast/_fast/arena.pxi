@@ -113,7 +113,12 @@ cdef bint engine_derive(engine_t *e, uint32_t nworkers) noexcept nogil:
     e.workers = <worker_t *>calloc(nworkers + 1, sizeof(worker_t))
     e.template_mask = 65535
     e.templates = <uint32_t *>malloc(65536 * sizeof(uint32_t))
-    if e.templates == NULL or e.buckets == NULL or e.scheds == NULL or e.workers == NULL:
+    e.flows = <known_t *>calloc(e.max_conns, sizeof(known_t))
+    e.generation = 1
+    if (
+        e.templates == NULL or e.buckets == NULL or e.scheds == NULL or e.workers == NULL
+        or e.flows == NULL
+    ):
         return False
     if not locals_init(e):
         return False
@@ -144,6 +149,7 @@ cdef bint worker_init(engine_t *e, worker_t *w, uint32_t index) noexcept nogil:
     w.scratch_size = SCRATCH_SIZE
     w.rng = <uint32_t>(e.seed >> 7) * 2 + 2 * index + 1
     w.ip_id = <uint16_t>e.seed
+    w.total = &e.total_counts[index]
     w.outs = <out_t *>malloc(MAX_OUTS * sizeof(out_t))
     w.scratch = <uint8_t *>malloc(SCRATCH_SIZE)
     w.wheel.heads = <uint32_t *>malloc(WHEEL_SLOTS * sizeof(uint32_t))
@@ -189,6 +195,7 @@ cdef void engine_free(engine_t *e) noexcept nogil:
     handover_free(e)
     free(e.buckets)
     locals_free(e)
+    free(e.flows)
     free(e.templates)
     free(e.scheds)
     free(e.workers)

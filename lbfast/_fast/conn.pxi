@@ -67,7 +67,7 @@ cdef inline void timer_unlink(engine_t *e, worker_t *w, uint32_t i) noexcept nog
         e.conns[c.tnext].tprev = c.tprev
 
 
-cdef void conn_touch(worker_t *w, uint32_t i) noexcept nogil:
+cdef inline void conn_touch(worker_t *w, uint32_t i) noexcept nogil:
     """Restart the timer: it expires `timeout` from now.
 
     The list is left alone as long as the expiry only moves away: whoever comes by at the old time
@@ -79,8 +79,12 @@ cdef void conn_touch(worker_t *w, uint32_t i) noexcept nogil:
     cdef bint sooner = <int32_t>(expires - c.expires) < 0
     c.expires = expires
     if LB_UNLIKELY(sooner):
-        timer_unlink(e, w, i)
-        timer_link(e, w, i)
+        timer_moved(e, w, i)
+
+
+cdef void timer_moved(engine_t *e, worker_t *w, uint32_t i) noexcept nogil:
+    timer_unlink(e, w, i)
+    timer_link(e, w, i)
 
 
 cdef void timers_run(worker_t *w) noexcept nogil:
@@ -204,6 +208,7 @@ cdef uint32_t conn_new(
     if i == NO_INDEX:
         return NO_INDEX
     c = &e.conns[i]
+    memset(&e.flows[i], 0, sizeof(known_t))
     conn_set_tuple(e, i, t)
     flags = ftp_flags(e, t, flags)
     if flags & CONN_NO_CPORT:

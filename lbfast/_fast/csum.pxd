@@ -104,6 +104,19 @@ cdef inline bint ipv4_header_ok(const uint8_t *l3, uint32_t header_len) noexcept
     return csum_raw(sum) == 0xFFFF
 
 
+cdef inline bint ipv4_plain_ok(const uint8_t *l3) noexcept nogil:
+    """ipv4_header_ok of 20 bytes: one's complement sums are all ones when 0xFFFF divides them."""
+    cdef uint64_t sum = <uint64_t>raw32(l3) + raw32(l3 + 4) + raw32(l3 + 8)
+    sum += <uint64_t>raw32(l3 + 12) + raw32(l3 + 16)
+    return sum % 0xFFFFU == 0
+
+
+cdef inline void csum_move(uint8_t *at, uint16_t change) noexcept nogil:
+    """Bring a checksum up to date (RFC 1624 eqn 3): ~(~HC + change), change = ~m + m' not 0."""
+    cdef uint32_t sum = (<uint32_t>raw16(at) ^ 0xFFFF) + change
+    put16(at, <uint16_t>~(sum + (sum >> 16)))
+
+
 cdef inline void ipv4_header_seal(uint8_t *l3) noexcept nogil:
     """Compute the header checksum from scratch; the old one is not read."""
     cdef uint64_t sum = <uint64_t>raw32(l3) + raw32(l3 + 4) + raw16(l3 + 8)

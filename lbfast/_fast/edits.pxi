@@ -32,14 +32,24 @@ cdef extern from *:
     void lb_resume(int *paused) noexcept nogil
 
 
-cdef void edit_begin(engine_t *e) noexcept:
-    """Wait until no worker is inside a batch and keep them out.  The GIL is given away meanwhile:
-    a worker may wait for a scheduler in Python."""
+cdef void pause_begin(engine_t *e) noexcept:
+    """Wait until no worker is inside a batch and keep them out, until edit_end.  The GIL is given
+    away meanwhile: a worker may wait for a scheduler in Python."""
     cdef uint32_t i
     with nogil:
         lb_pause(&e.paused)
         for i in range(e.nworkers):
             lb_wait_idle(&e.busy[i])
+
+
+cdef void edit_begin(engine_t *e) noexcept:
+    """The same, for an edit after which packets may go another way: what was found out about
+    connections (flow.pxi) is found out anew."""
+    pause_begin(e)
+    e.generation += 1
+    if e.generation == 0:             # once around: what is older than that must not look new
+        memset(e.flows, 0, <size_t>e.max_conns * sizeof(known_t))
+        e.generation = 1
 
 
 cdef void edit_end(engine_t *e) noexcept nogil:

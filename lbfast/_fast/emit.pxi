@@ -59,9 +59,7 @@ cdef inline verdict_t emit_l3(
         if LB_UNLIKELY(not n.valid):
             return pending_hold(w, l3, ip_len, nh, vnet)
         memcpy(data, n.mac, 6)
-        if LB_UNLIKELY(w.now - n.told_at > 3 * TICKS_PER_S):
-            n.told_at = w.now
-            world_ask(w, 2, n)
+        neigh_used(w, n)
     else:
         memset(data, 0, 6)
     memcpy(data + 6, link.mac, 6)
@@ -70,6 +68,13 @@ cdef inline verdict_t emit_l3(
         return emit_tagged(w, data, ip_len + 14, link, vnet)
     emit(w, data, ip_len + 14, nh.ifindex, OUT_WIRE, vnet)
     return SENT
+
+
+cdef inline void neigh_used(worker_t *w, neigh_t *n) noexcept nogil:
+    """Tell control once in a while that a neighbour is in use."""
+    if LB_UNLIKELY(w.now - n.told_at > 3 * TICKS_PER_S):
+        n.told_at = w.now
+        world_ask(w, 2, n)
 
 
 cdef verdict_t emit_tagged(

@@ -258,7 +258,7 @@ cdef class Engine:
         """Say where a neighbour is; what waited for it leaves with the next batch."""
         cdef addr_t a = addr_of(addr)
         cdef uint32_t i
-        edit_begin(&self.e)
+        pause_begin(&self.e)
         i = neigh_intern(&self.e.world, ifindex, &a, len(addr) == 16)
         if i != NO_INDEX:
             memcpy(self.e.world.neighs[i].mac, <const char *>mac, min(len(mac), 6))
@@ -552,7 +552,7 @@ cdef class Engine:
 
     def defend(self, int64_t available_pages):
         """Adjust the defence strategies to the memory that is left; due every second."""
-        edit_begin(&self.e)
+        pause_begin(&self.e)
         defend(&self.e, available_pages)
         edit_end(&self.e)
 
@@ -588,6 +588,11 @@ cdef class Engine:
             for i in range(self.e.nworkers):
                 counts[VERDICTS[k]] += self.e.workers[i].verdicts[k]
         return counts
+
+    def plain(self):
+        """Return how many packets took the short way: plain ones of known connections."""
+        cdef uint32_t i
+        return sum([self.e.workers[i].plain for i in range(self.e.nworkers)])
 
     # ------------------------------------------------------------ frames
 

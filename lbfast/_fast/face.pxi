@@ -188,22 +188,24 @@ cdef void batch_time(worker_t *w, uint64_t now_ns) noexcept nogil:
 cdef int process_one(
     engine_t *e, worker_t *w, uint8_t *memory, uint32_t ifindex, bytes vnet, bytes frame
 ) except -1:
+    cdef frame_t f
     cdef pkt_t p
     cdef uint32_t link = link_find(&e.world, ifindex)
     if len(frame) > MAX_FRAME:
         raise ValueError(f"frame of {len(frame)} bytes, at most {MAX_FRAME}")
     if link == NO_INDEX:
         raise ValueError(f"no link with index {ifindex}")
-    memset(&p, 0, sizeof(p))
-    p.data = memory + HEADROOM
-    memcpy(p.data, <const char *>frame, len(frame))
-    p.len = len(frame)
-    p.room = MAX_FRAME
-    p.ifindex = ifindex
-    p.held = NO_INDEX
+    memset(&f, 0, sizeof(f))
+    f.data = memory + HEADROOM
+    memcpy(f.data, <const char *>frame, len(frame))
+    f.len = f.wire_len = len(frame)
     if len(vnet) >= sizeof(vnet_t):
-        memcpy(&p.vnet, <const char *>vnet, sizeof(vnet_t))
-    forward(w, &p, e.world.links[link].mac)
+        memcpy(&f.vnet, <const char *>vnet, sizeof(vnet_t))
+    if e.nworkers == 1:
+        frames_run(e, w, &f, 1, ifindex)
+    else:                        # nobody else runs: nothing is handed over
+        packet_from(&p, &f, ifindex)
+        forward(w, &p, e.world.links[link].mac)
     return 0
 
 

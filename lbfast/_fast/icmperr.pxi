@@ -78,7 +78,7 @@ cdef void icmp_error(
     emit_l3(w, l3, header + 8 + quoted, nh, &vnet)
 
 
-cdef void ipv4_header(
+cdef inline void ipv4_header(
     worker_t *w, uint8_t *l3, uint32_t tos, uint32_t protocol, uint32_t payload, uint32_t ttl,
     uint32_t df, const addr_t *source, const addr_t *target,
 ) noexcept nogil:
@@ -99,7 +99,7 @@ cdef void ipv4_header(
     ipv4_header_seal(l3)
 
 
-cdef void ipv6_header(
+cdef inline void ipv6_header(
     uint8_t *l3, uint32_t tclass, uint32_t protocol, uint32_t payload, uint32_t hops,
     const addr_t *source, const addr_t *target,
 ) noexcept nogil:

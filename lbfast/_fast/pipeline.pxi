@@ -149,8 +149,10 @@ cdef verdict_t request_stage(worker_t *w, pkt_t *p) noexcept nogil:
     e.conns[i].in_pkts += 1
     if LB_UNLIKELY(e.conns[i].flags & CONN_ONE_PACKET):
         conn_one_packet_done(w, i)
-    else:
-        conn_touch(w, i)
+        return v
+    conn_touch(w, i)
+    if v == SENT and e.flows[i].request.generation != e.generation:
+        learn_request(w, i)
     return v
 
 
@@ -270,6 +272,8 @@ cdef verdict_t reply_stage(worker_t *w, pkt_t *p) noexcept nogil:
         account_reply(w, p, i)
     if LB_UNLIKELY(e.conns[i].flags & CONN_ONE_PACKET):
         conn_one_packet_done(w, i)
+    elif v == SENT and e.flows[i].back.path.generation != e.generation:
+        learn_reply(w, i)
     return v
 
 

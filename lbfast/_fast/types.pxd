@@ -21,7 +21,13 @@ cdef extern from *:
     #define LB_LIKELY(x) __builtin_expect(!!(x), 1)
     #define LB_UNLIKELY(x) __builtin_expect(!!(x), 0)
     #define LB_PREFETCH(p) __builtin_prefetch(p)
+    #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    #define LB_BYTES4(a, b, c, d) ((uint32_t)(a) | (b) << 8 | (c) << 16 | (uint32_t)(d) << 24)
+    #else
+    #define LB_BYTES4(a, b, c, d) ((uint32_t)(a) << 24 | (b) << 16 | (c) << 8 | (uint32_t)(d))
+    #endif
     """
+    uint32_t LB_BYTES4(uint32_t, uint32_t, uint32_t, uint32_t) noexcept nogil  # as in memory
     void LB_STATIC_ASSERT(bint) noexcept nogil
     bint LB_LIKELY(bint) noexcept nogil
     bint LB_UNLIKELY(bint) noexcept nogil
@@ -317,6 +323,30 @@ ctypedef enum role_t:          # why a frame was taken (steering)
     ROLE_FRAGMENT = 3
     ROLE_LOCAL = 4             # reply of a FULLNAT server, to a local address
 
+ctypedef struct path_t:        # (w) one direction of a connection: what the stages found out
+    uint32_t generation        # holds while it is the engine's; 0: nothing was found out
+    uint32_t neigh             # next hop, its interface with it
+    uint16_t mtu               # longest packet that leaves as it is (within its tunnel)
+    uint16_t sum_l3            # RFC 1624: what changes in the IPv4 header's checksum
+    uint16_t sum_l4            # and, under NAT, in that of TCP or UDP
+    uint16_t method            # method_t
+    uint8_t head[8]            # end of the Ethernet header: own MAC address, type
+
+ctypedef struct outer_t:       # in the place of a tunnel's way back, which is not ours
+    uint32_t generation        # 0
+    uint32_t pmtu_disc
+    addr_t source              # of the outer header
+
+ctypedef union back_t:
+    path_t path
+    outer_t outer
+
+ctypedef struct known_t:        # (w) beside the conn_t of the same index; derived: flow.pxi
+    path_t request
+    back_t back
+    counts_t *dest_counts      # the owner's
+    counts_t *svc_counts
+
 cdef enum:                     # what `out_t.ifindex` is meant to be
     OUT_WIRE = 0               # a frame for that interface
     OUT_HOST = 1               # a frame to be given back to the host, as if it came from there
@@ -416,8 +446,11 @@ ctypedef struct worker_t:
     void *frags                # fragment queues, frag.pxi
     void *pending              # packets that wait for a neighbour, pending.pxi
     void *routes               # cache of next hops, route.pxi
+    counts_t *total            # its part of the director's counters
+    uint8_t replies[64]        # by index of a link: the last plain packet there was a reply
     uint64_t drops[64]         # by R_*
     uint64_t verdicts[8]
+    uint64_t plain             # packets that took the short way
     uint64_t frames
     uint64_t bytes
 
@@ -469,6 +502,7 @@ ctypedef struct neigh_t:
     uint8_t mac[6]
     uint8_t pad[2]
     addr_t addr
+    uint32_t pad2[3]
 
 ctypedef struct ifaddr_t:      # an address of the host
     uint32_t ifindex
@@ -599,6 +633,8 @@ ctypedef struct engine_t:
     uint32_t max_laddrs        # follows from max_svcs
     uint32_t nworkers
     # derived
+    known_t *flows              # by connection index
+    uint32_t generation        # (c) of all that control edits; never 0
     uint64_t seed
     uint32_t *buckets          # heads; bucket b belongs to worker b % nworkers
     uint32_t bucket_mask

@@ -1,5 +1,5 @@
 """Loads and stores of big-endian fields at any alignment, and the numbers on the wire."""
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from lbfast._fast.types cimport be16, be32
@@ -48,6 +48,12 @@ cdef inline be16 raw16(const uint8_t *at) noexcept nogil:
 cdef inline be32 raw32(const uint8_t *at) noexcept nogil:
     cdef be32 v
     memcpy(&v, at, 4)
+    return v
+
+
+cdef inline uint64_t raw64(const uint8_t *at) noexcept nogil:
+    cdef uint64_t v
+    memcpy(&v, at, 8)
     return v
 
 

@@ -50,64 +50,6 @@ cdef uint32_t worker_batch(engine_t *e, worker_t *w, rx_t *rx) noexcept nogil:
     return n
 
 
-cdef uint32_t frames_run(
-    engine_t *e, worker_t *w, const frame_t *frames, uint32_t n, uint32_t ifindex
-) noexcept nogil:
-    """Up to BATCH frames of one interface: classify all, fetch ahead, settle all.  Returns how
-    many were cut short (or of no interface that is known), which are left alone."""
-    cdef pkt_t[BATCH] pkts
-    cdef verdict_t[BATCH] verdicts
-    cdef uint32_t i, cut = 0
-    cdef uint32_t link = link_find(&e.world, ifindex)
-    for i in range(n):
-        if link == NO_INDEX or frames[i].len < frames[i].wire_len:
-            cut += 1
-            verdicts[i] = IGNORE
-            continue
-        packet_from(&pkts[i], &frames[i], ifindex)
-        verdicts[i] = classify(w, &pkts[i], e.world.links[link].mac)
-        if verdicts[i] != NEXT:
-            w.verdicts[<int>verdicts[i]] += 1
-    if e.nworkers > 1:
-        frames_hand_over(e, w, pkts, verdicts, n)
-    for i in range(n):
-        if verdicts[i] == NEXT:
-            fetch_ahead(w, &pkts[i])
-    for i in range(n):
-        if verdicts[i] == NEXT:
-            settle(w, &pkts[i], NEXT)
-            scratch_reclaim(w)
-    return cut
-
-
-cdef void frames_hand_over(
-    engine_t *e, worker_t *w, const pkt_t *pkts, verdict_t *verdicts, uint32_t n
-) noexcept nogil:
-    """Give the packets of other workers' connections to those."""
-    cdef uint32_t i, owner
-    for i in range(n):
-        if verdicts[i] == NEXT:
-            owner = packet_owner(e, w, &pkts[i])
-            if owner != w.index:
-                verdicts[i] = hand_over(w, &pkts[i], owner)
-
-
-cdef inline void packet_from(pkt_t *p, const frame_t *f, uint32_t ifindex) noexcept nogil:
-    p.data = f.data
-    p.len = f.len
-    p.room = f.len
-    p.ifindex = ifindex
-    p.vlan_tci = f.vlan_tci
-    p.vlan_tpid = f.vlan_tpid
-    p.vnet = f.vnet
-    p.frag_max = 0
-    p.df_seen = 0
-    p.fwmark = 0
-    p.new_conn = 0
-    p.from_icmp = 0
-    p.held = NO_INDEX
-
-
 cdef void worker_run(engine_t *e, worker_t *w, rings_t *r, int *stop) noexcept nogil:
     """Until *stop: walk the rings while there is something, sleep when there is nothing."""
     cdef pace_t pace
