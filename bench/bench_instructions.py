@@ -2,8 +2,8 @@
 
 The data path runs over frames prepared in memory, in batches of 64, without rings and system
 calls; two run lengths, the difference divided by the packets.  1,000 established UDP flows,
-60-byte frames (IPv6: 62), one service, three real servers (round robin); counted by perf(1) or,
-where there is no counter (most virtual machines), by valgrind.
+60-byte frames (IPv6: 62), one service, three real servers (round robin), or ten thousand of
+each; counted by perf(1) or, where there is no counter (most virtual machines), by valgrind.
 
     bench_instructions.py                     the table; last line: the figure
     bench_instructions.py run CASE PACKETS    one run, to be counted
@@ -31,7 +31,7 @@ from lbfast.replay.network import D0, D0_MAC, D1, D1_MAC, packed
 FLOWS, PREPARED, SHORT, LONG = 1000, 24_000, 8_000, 24_000
 UDP = 17
 MASQ, TUNNEL, DROUTE = 0, 2, 3
-SERVERS = (1, 2, 3)
+MANY = 10_000
 NOW_NS = 1_000_000_000_000
 PORT = 9
 
@@ -43,6 +43,12 @@ class Case:
     method: int
     is_v6: bool
     reply: bool = False
+    services: int = 1
+    servers: int = 3
+
+    def server(self, number: int) -> bytes:
+        """Return the address of a real server, counted from 1."""
+        return packed("fd00:2::" if self.is_v6 else "10.2.0.0")[:-2] + number.to_bytes(2, "big")
 
 
 CASES = {
@@ -54,6 +60,10 @@ CASES = {
     "nat-reply-v6": Case(MASQ, True, reply=True),
     "tun-v4": Case(TUNNEL, False),
     "tun-v6": Case(TUNNEL, True),
+    "dr-v4-many": Case(DROUTE, False, False, MANY, MANY),
+    "nat-request-v4-many": Case(MASQ, False, False, MANY, MANY),
+    "nat-reply-v4-many": Case(MASQ, False, True, MANY, MANY),
+    "tun-v4-many": Case(TUNNEL, False, False, MANY, MANY),
 }
 
 
@@ -77,16 +87,12 @@ def packet(src: bytes, dst: bytes, sport: int, dport: int) -> bytes:
 
 def frames(case: Case) -> tuple[list[tuple[int, bytes, bytes]], list[tuple[int, bytes, bytes]]]:
     """Return the requests of all flows, and the replies of their real servers."""
-    client, vip, rip = (
-        ("fd00:1::1", "fd00:9::1", "fd00:2::")
-        if case.is_v6
-        else ("10.1.0.1", "10.9.0.1", "10.2.0.")
-    )
+    client, vip = ("fd00:1::1", "fd00:9::1") if case.is_v6 else ("10.1.0.1", "10.9.0.1")
     kind = b"\x86\xdd" if case.is_v6 else b"\x08\x00"
     requests, replies = [], []
     for flow in range(FLOWS):
         ask = packet(packed(client), packed(vip), 1024 + flow, PORT)
-        server = packed(f"{rip}{SERVERS[::-1][flow % len(SERVERS)]}")
+        server = case.server(case.servers - flow % case.servers)  # round robin, newest first
         answer = packet(server, packed(client), PORT, 1024 + flow)
         requests.append((D0, b"", D0_MAC + network.ROUTER_MAC + kind + ask))
         replies.append((D1, b"", D1_MAC + network.server_mac(1) + kind + answer))
@@ -95,14 +101,19 @@ def frames(case: Case) -> tuple[list[tuple[int, bytes, bytes]], list[tuple[int, 
 
 def engine(case: Case) -> Engine:
     """Return an engine with one service and its real servers in a known network."""
-    made = Engine(seed=1, now_ns=NOW_NS)
+    made = Engine(seed=1, now_ns=NOW_NS, services=case.services)
     network.build(made, network.MTU)
-    af = socket.AF_INET6 if case.is_v6 else socket.AF_INET
-    key = (int(af), UDP, packed("fd00:9::1" if case.is_v6 else "10.9.0.1"), PORT, 0)
-    made.service_put(key, b"rr", 0, 0, 128 if case.is_v6 else 0xFFFFFFFF, b"")
-    for number in SERVERS:
-        server = packed(f"fd00:2::{number}" if case.is_v6 else f"10.2.0.{number}")
-        made.server_put(key, (int(af), server, PORT), case.method, 1, 0, 0, 0, 0, 0)
+    af = int(socket.AF_INET6 if case.is_v6 else socket.AF_INET)
+    mask = 128 if case.is_v6 else 0xFFFFFFFF
+    vip = packed("fd00:9::1" if case.is_v6 else "10.9.0.1")
+    for other in range(1, case.services):
+        made.service_put((af, UDP, vip, PORT + other, 0), b"rr", 0, 0, mask, b"")
+    key = (af, UDP, vip, PORT, 0)
+    made.service_put(key, b"rr", 0, 0, mask, b"")
+    for number in range(1, case.servers + 1):
+        server = case.server(number)
+        made.neigh_set(D1, server, network.server_mac(number & 0xFF))
+        made.server_put(key, (af, server, PORT), case.method, 1, 0, 0, 0, 0, 0)
     return made
 
 
@@ -166,7 +177,7 @@ def profile(name: str) -> None:
     with tempfile.TemporaryDirectory() as directory:
         out = f"{directory}/out"
         tool = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", "--dump-instr=no"]
-        tool += ["--toggle-collect=__pyx_f_6lbfast_9_fastpath_bench_run"]
+        tool += ["--toggle-collect=__pyx_f_6lbfast_9_fastpath_frames_run*"]
         subprocess.run([*tool, *command(name, LONG)], check=True, env=environment())
         subprocess.run(["callgrind_annotate", "--auto=yes", "--threshold=95", out], check=True)
 
@@ -186,7 +197,7 @@ def main(words: list[str]) -> int:
     figures = {}
     for name, figure in table(by_perf):
         figures[name] = figure
-        print(f"{name:<16} {figure:8.2f}", flush=True)
+        print(f"{name:<20} {figure:8.2f}", flush=True)
     print(f"instructions-per-packet {figures['dr-v4']:.2f} instructions (DR, IPv4)")
     return 0
 
