@@ -24,6 +24,7 @@ from lbfast.model.script import Script
 logger = logging.getLogger(__name__)
 
 SHELL = "/bin/sh"
+_PATIENCE_S = 0.5  # with a program that has been killed
 _UNSAFE = ("IFS", "LD_PRELOAD", "LD_LIBRARY_PATH")
 
 
@@ -114,11 +115,15 @@ class Program:
                 os.killpg(self.process.pid, number)
 
     def abandon(self) -> None:
-        """Kills the group and waits for the program, without telling anybody."""
+        """Kills the group, without telling anybody, and waits a moment for the program.
+
+        A program that hangs in the kernel ends when that lets it.
+        """
         if self._pidfd >= 0:
             self.signal(signal.SIGKILL)
             self._forget()
-            self.process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(_PATIENCE_S)
 
 
 class Programs:
@@ -141,12 +146,3 @@ class Programs:
 
         program = Program(self._loop, process, ended)
         self._running.add(program)
-
-    @property
-    def running(self) -> int:
-        return len(self._running)
-
-    def stop(self) -> None:
-        """Asks what still runs to end, as the daemon's own end would."""
-        for program in self._running:
-            program.signal(signal.SIGTERM)
