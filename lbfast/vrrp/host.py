@@ -9,7 +9,6 @@ from pathlib import Path
 from lbfast.model.netlines import Address
 from lbfast.model.vrrp import (
     OWNER_PRIORITY,
-    VmacKind,
     VrrpConfig,
     VrrpGlobals,
     VrrpInstance,
@@ -19,7 +18,7 @@ from lbfast.vrrp.kernel import Kernel, Request, add_address, remove_address
 from lbfast.vrrp.links import Links
 from lbfast.vrrp.routes import add_route, add_rule, remove_route, remove_rule
 from lbfast.vrrp.station import Station
-from lbfast.vrrp.vmac import Vmacs
+from lbfast.vrrp.vmac import Vmacs, bases_of
 
 logger = logging.getLogger(__name__)
 
@@ -52,10 +51,11 @@ class Host:
 
     def needs_vmac(self, instance: VrrpInstance) -> bool:
         """Say whether an instance's own interface is wanted and missing."""
-        if instance.vmac.kind is VmacKind.NONE:
-            return False
-        name = self.vmacs.name_of(instance)
-        return name == instance.interface or not self.links.index_of(name)
+        for base in bases_of(instance):
+            name = self.vmacs.name_of(instance, base)
+            if self.links.index_of(base) and (name == base or not self.links.index_of(name)):
+                return True
+        return False
 
     def prepare(self, instance: VrrpInstance) -> None:
         """Make what an instance stands on."""

@@ -162,7 +162,7 @@ class VrrpService:
         if not self.is_running:
             return
         for station in self.stations.values():
-            if station.instance.interface == name and self.host.needs_vmac(station.instance):
+            if self.host.needs_vmac(station.instance):
                 self.host.prepare(station.instance)
         self.listener.refresh()
         self._refresh_stations()

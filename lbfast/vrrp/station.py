@@ -155,7 +155,12 @@ class Station:
         yield from self.instance.excluded
 
     def device_of(self, address: Address) -> str:
-        return address.device or self.home
+        """Return the interface of an address: its own, or the virtual MAC's on that."""
+        vmac, device = self.instance.vmac, address.device
+        if not device:
+            return self.home
+        has_own = vmac.on_addresses or address.use_vmac
+        return self._vmacs.name_of(self.instance, device) if has_own else device
 
     def places(self) -> list[Place]:
         """Return (interface, address) of everything that is announced."""

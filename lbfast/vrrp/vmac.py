@@ -22,6 +22,7 @@ _MACVLAN_PRIVATE = 1
 _IPVLAN_L2 = 0
 _IPVLAN_FLAGS = {"bridge": 0, "private": 1, "vepa": 2}
 _IFF_UP = 1
+_NAME_LEN = 15
 _IFINFOMSG = struct.Struct("=BxHiII")
 _LINK_LOCAL = b"\xfe\x80"
 _SYSCTLS = Path("/proc/sys/net")
@@ -94,54 +95,67 @@ def _write(family: str, interface: str, setting: str, value: str) -> str:
     return before
 
 
+Key = tuple[int, int, str]  # VRID, family, base
+
+
 class Vmacs:
     """The interfaces made here; all are removed at the end, settings of their bases restored."""
 
     def __init__(self, kernel: Kernel, links: Links) -> None:
         self._kernel, self._links = kernel, links
-        self._names: dict[str, str] = {}  # instance -> interface
+        self._names: dict[Key, str] = {}
         self._bases: dict[str, dict[str, str]] = {}  # base -> settings as they were
 
-    def name_of(self, instance: VrrpInstance) -> str:
-        """Return the interface that carries an instance's VIPs."""
-        return self._names.get(instance.name, instance.interface)
+    def name_of(self, instance: VrrpInstance, base: str = "") -> str:
+        """Return the interface that carries VIPs meant for `base` (empty: the instance's)."""
+        base = base or instance.interface
+        return self._names.get((instance.vrid, instance.family, base), base)
 
     def make(self, instance: VrrpInstance) -> list[str]:
-        """Make and set up an instance's interface; return what was refused."""
-        base = self._links.by_name.get(instance.interface)
-        if instance.vmac.kind is VmacKind.NONE or base is None:
-            return []
-        name = vmac_name(instance, set(self._names.values()))
+        """Make and set up an instance's interfaces; return what was refused."""
+        refused = []
+        for base in bases_of(instance):
+            if self._links.index_of(base):
+                refused += self._make(instance, base)
+        return refused
+
+    def _make(self, instance: VrrpInstance, base: str) -> list[str]:
+        key, base_index = (instance.vrid, instance.family, base), self._links.index_of(base)
+        others = {name for other, name in self._names.items() if other != key}
+        name = vmac_name(instance, others)
+        if base != instance.interface:
+            name = f"{instance.vmac.addr_prefix}.{instance.vrid}.{base}"[:_NAME_LEN]
         link = self._links.by_name.get(name)
-        reusable = link is not None and link.parent == base.index
-        if link is not None and not (reusable and link.mac == virtual_mac(instance)):
+        if link is not None and link.parent != base_index:
+            return [f"interface {name} is there already, and not on {base}"]
+        if link is not None and link.mac != virtual_mac(instance):
             self._kernel.apply([_delete_request(name, link.index)])
             link = None
         refused = []
         if link is None:
-            refused = self._kernel.apply([create_request(instance, name, base.index)])
+            refused = self._kernel.apply([create_request(instance, name, base_index)])
         if refused:
             return refused
-        self._names[instance.name] = name
-        self._settings(instance, name)
+        self._names[key] = name
+        self._settings(instance, base, name)
         self._links.drain()
         index = self._links.index_of(name)
         refused = self._kernel.apply([_up_request(name, index)])
         if instance.family != AF_INET:
-            refused += self._kernel.apply(self._link_local(base.index, index))
+            refused += self._kernel.apply(self._link_local(base_index, index))
         self._links.drain()
         return refused
 
-    def _settings(self, instance: VrrpInstance, name: str) -> None:
+    def _settings(self, instance: VrrpInstance, base: str, name: str) -> None:
         if instance.family == AF_INET:
             _write("ipv6", name, "disable_ipv6", "1")
             for setting, value in _OURS.items():
                 _write("ipv4", name, setting, value)
         else:
             _write("ipv6", name, "addr_gen_mode", "1")
-        before = self._bases.setdefault(instance.interface, {})
+        before = self._bases.setdefault(base, {})
         for setting, value in _BASE.items():
-            before.setdefault(setting, _write("ipv4", instance.interface, setting, value))
+            before.setdefault(setting, _write("ipv4", base, setting, value))
 
     def _link_local(self, base: int, index: int) -> list[Request]:
         """Give the interface its base's link-local address, never chosen as a source."""
@@ -151,17 +165,29 @@ class Vmacs:
         return []
 
     def remove(self, instance: VrrpInstance) -> None:
-        """Remove an instance's interface; with the last one of a base restore its settings."""
-        name = self._names.pop(instance.name, "")
-        if not name:
-            return
-        if index := self._links.index_of(name):
-            self._kernel.apply([_delete_request(name, index)])
-        still = {
-            link.parent for link in map(self._links.by_name.get, self._names.values()) if link
-        }
-        if self._links.index_of(instance.interface) in still:
-            return
-        for setting, value in self._bases.pop(instance.interface, {}).items():
-            if value:
-                _write("ipv4", instance.interface, setting, value)
+        """Remove an instance's interfaces; with the last one of a base restore its settings."""
+        mine = [key for key in self._names if key[:2] == (instance.vrid, instance.family)]
+        for key in mine:
+            if key[2] not in bases_of(instance):
+                continue
+            name, base = self._names.pop(key), key[2]
+            if index := self._links.index_of(name):
+                self._kernel.apply([_delete_request(name, index)])
+            if any(other[2] == base for other in self._names):
+                continue
+            for setting, value in self._bases.pop(base, {}).items():
+                if value:
+                    _write("ipv4", base, setting, value)
+
+
+def bases_of(instance: VrrpInstance) -> list[str]:
+    """Return the interfaces on which an instance has one of its own."""
+    if instance.vmac.kind is VmacKind.NONE:
+        return []
+    addresses = (*instance.addresses, *instance.excluded)
+    wanted = {
+        address.device
+        for address in addresses
+        if address.device and (instance.vmac.on_addresses or address.use_vmac)
+    }
+    return [instance.interface, *sorted(wanted - {instance.interface})]

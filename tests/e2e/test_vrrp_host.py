@@ -122,6 +122,26 @@ def test_vmac_xmit_base_sends_from_the_base(network: Networks) -> None:
     assert {one.mac for one in adverts(capture)} == {mac_of(net, "va")}
 
 
+def test_vmac_is_made_for_addresses_elsewhere_and_spares_strangers(network: Networks) -> None:
+    net = network(topology())
+    for words in ("link add eth1 type veth peer eth1p", "link set eth1 up"):
+        net.run("va", ["ip", *words.split()])
+    elsewhere = replace(virtual("10.8.0.100/32")[0], device="eth1", use_vmac=True)
+    plain = replace(virtual("10.8.0.101/32")[0], device="eth1")
+    instance = replace(v3(150), vmac=Vmac(VmacKind.MACVLAN), excluded=(elsewhere, plain))
+    router = Router(net, "va", "lbfast", instance).start()
+    wait_masters([router], VIP4, "va")
+    assert router.holds("10.8.0.100", "vrrp.51.eth1")
+    assert router.holds("10.8.0.101", "eth1")
+    assert mac_of(net, "va", "vrrp.51.eth1") == "00:00:5e:00:01:33"
+    router.stop()
+    assert "vrrp" not in net.run("va", ["ip", "link"]).stdout
+    router.configure(replace(v3(150), vmac=Vmac(VmacKind.MACVLAN, name="eth1p")))
+    router.start()
+    assert "interface eth1p is there already, and not on eth0" in router.log()
+    assert "eth1p" in net.run("va", ["ip", "link"]).stdout
+
+
 @pytest.mark.covers("VRP-41")
 @pytest.mark.parametrize("family", [AF_INET, AF_INET6], ids=["IPv4", "IPv6"])
 def test_no_accept_drops_packets_but_is_found(family: int, network: Networks) -> None:
