@@ -11,6 +11,7 @@ keepalived's IPVS is `fakeipvs.c`; what both do to their table is written into a
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -58,15 +59,23 @@ class Peers:
             "servers", "tests.e2e.checkservers", str(self.scratch), *SERVERS
         )
         self.servers.wait_for_line("servers: ready")
-        self.files = {}
-        for side, own in SIDES.items():
-            text = configuration.replace("SIDE", side).replace("OWN", own)
-            self.files[side] = self.scratch / f"{side}.conf"
-            self.files[side].write_text(text.replace("SCRATCH", str(self.scratch)))
+        self.files = {side: self.scratch / f"{side}.conf" for side in SIDES}
+        self._configure(configuration)
         self.keepalived = self._keepalived()
         self.lbfast = self._python(
             "director", "tests.e2e.checkrunner", str(self.files["lbfast"]), str(self.log("lbfast"))
         )
+
+    def _configure(self, configuration: str) -> None:
+        for side, own in SIDES.items():
+            text = configuration.replace("SIDE", side).replace("OWN", own)
+            self.files[side].write_text(text.replace("SCRATCH", str(self.scratch)))
+
+    def reload(self, configuration: str) -> None:
+        """Give both another file and tell them to read it."""
+        self._configure(configuration)
+        for process in (self.keepalived, self.lbfast):
+            process.signal(signal.SIGHUP)
 
     def _python(self, host: str, module: str, *words: str) -> Process:
         name = module.rsplit(".", 1)[1]

@@ -2,7 +2,8 @@
 
     python -m tests.e2e.checkrunner FILE LOG
 
-The lines of LOG are those of `fakeipvs.c`, so that both can be compared.  Ends on SIGTERM.
+The lines of LOG are those of `fakeipvs.c`, so that both can be compared.  Reads FILE again on
+SIGHUP, ends on SIGTERM.
 """
 
 from __future__ import annotations
@@ -64,13 +65,16 @@ def _shown(key: ServerKey) -> str:
 
 
 async def main(path: str, log: str) -> None:
-    loaded = load(path, System())
-    ended = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    configuration = load(path, System()).configuration.check
+    signals: asyncio.Queue[int] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, signals.put_nowait, number)
     checks = HealthChecks()
-    await checks.start(loaded.configuration.check, Log(log))
-    print("checks: started", flush=True)
-    await ended.wait()
+    await checks.start(configuration, Log(log))
+    while await signals.get() == signal.SIGHUP:
+        old, configuration = configuration, load(path, System()).configuration.check
+        await checks.reload(old, configuration)
     await checks.stop()
 
 

@@ -244,3 +244,59 @@ def test_edits_and_scripts_are_those_of_keepalived(network: Networks, failure: s
     assert set(peers.notes("lbfast")) >= {"quorum_up", "quorum_down", "up 13", "down 11"}
     for side in SIDES:  # the alpha server's first success, a second after the start
         assert 1.0 <= peers.times(side, first)[3] < 1.0 + SLACK_S
+
+
+RELOADED = """
+global_defs {
+    router_id peers
+    script_user root
+}
+virtual_server 10.7.0.100 80 {
+    delay_loop 1
+    warmup 0
+    ALGO
+    lb_kind NAT
+    protocol TCP
+    quorum QUORUM
+    quorum_up "/bin/sh SCRATCH/note SIDE quorum_up"
+    quorum_down "/bin/sh SCRATCH/note SIDE quorum_down"
+SERVERS}
+"""
+ONE = """
+    real_server 10.7.0.{0} 80 {{
+        weight {1}
+        {3}
+        notify_up "/bin/sh SCRATCH/note SIDE up {0}"
+        notify_down "/bin/sh SCRATCH/note SIDE down {0}"
+        TCP_CHECK {{
+            connect_port {2}
+        }}
+    }}
+"""
+
+
+def reloaded(algorithm: str, quorum: int, *servers: str) -> str:
+    text = RELOADED.replace("ALGO", f"lb_algo {algorithm}").replace("QUORUM", str(quorum))
+    return text.replace("SERVERS", "".join(servers))
+
+
+@pytest.mark.covers("SIG-04", "SIG-05", "SIG-06")
+def test_reload_does_what_keepalived_does(network: Networks) -> None:
+    net = network(topology())
+    (net.scratch / "note").write_text(NOTE.replace("SCRATCH", str(net.scratch)))
+    good, bad, service = 8080, 9, "10.7.0.100:80"
+    first = (ONE.format(11, 1, good, ""), ONE.format(12, 2, good, ""), ONE.format(13, 3, bad, ""))
+    peers = Peers(net, reloaded("rr", 1, *first))
+    peers.wait_for_table(service, {"10.7.0.11:80": 1, "10.7.0.12:80": 2})
+
+    # another weight, one server less, one more, one of alpha; the one that is down stays down
+    second = (ONE.format(11, 7, good, ""), first[2], ONE.format(14, 4, good, ""),
+              ONE.format(15, 5, good, "alpha"))  # fmt: skip
+    peers.reload(reloaded("wrr", 1, *second))
+    then = {"10.7.0.11:80": 7, "10.7.0.14:80": 4, "10.7.0.15:80": 5}
+    peers.wait_for_table(service, then)
+    peers.reload(reloaded("wrr", 17, *second))  # more than is up, as one of 19 is down
+    peers.wait_for_both(lambda side: "quorum_down" in peers.notes(side), "the loss of the quorum")
+    peers.end()
+    assert sorted(peers.commands("lbfast")) == sorted(peers.commands("keepalived"))
+    assert Counter(peers.notes("lbfast")) == Counter(peers.notes("keepalived"))
