@@ -9,6 +9,7 @@ from scapy.layers.inet6 import (
     ICMPv6EchoRequest,
     ICMPv6PacketTooBig,
     IPv6,
+    IPv6ExtHdrFragment,
 )  # fmt: skip
 from scapy.packet import Packet, Raw
 
@@ -268,10 +269,17 @@ def test_error_for_a_dr_or_tunnel_server_goes_on_as_it_is(how: str, v6: bool) ->
 def test_error_with_a_wrong_checksum_is_dropped_for_nat(v6: bool) -> None:
     world = lab()
     world.one(head(v6) / SYN)
-    raw = bytearray(bytes(head(v6) / about(v6, their_reply(v6))))
-    raw[-1] ^= 1
-    assert world.send(bytes(raw)) == []
-    assert world.engine.reasons() == {"bad-checksum": 1}
+    family, client, rip = (IPv6, "fd00:1::1", "fd00:2::7") if v6 else (IP, CLIENT, "10.2.0.7")
+    theirs = family(src=client, dst=rip) / TCP(sport=4000, dport=80)
+    for side, sent in (
+        ("client", head(v6) / about(v6, their_reply(v6))),
+        ("real", family(src=rip, dst=client) / about(v6, theirs)),
+    ):
+        assert len(world.send(sent, side)) == 1
+        raw = bytearray(bytes(sent))
+        raw[-1] ^= 1
+        assert world.send(bytes(raw), side) == []
+    assert world.engine.reasons() == {"bad-checksum": 2}
 
 
 @pytest.mark.covers("C-080", "C-082")
@@ -303,30 +311,42 @@ def icmp6(kind: int, body: bytes) -> Packet:
 
 
 @pytest.mark.covers("C-083")
-def test_error_about_a_later_fragment_is_the_hosts() -> None:
+@FAMILIES
+@pytest.mark.parametrize(("at", "verdict"), [(0, "sent"), (100, "host")], ids=["first", "later"])
+def test_error_about_a_later_fragment_is_the_hosts(v6: bool, at: int, verdict: str) -> None:
     world = lab()
-    world.one(head(False) / SYN)
-    inner = their_reply(False)
-    inner.frag = 100
-    assert world.verdict(head(False) / about(False, inner)) == "host"
+    world.one(head(v6) / SYN)
+    inner = their_reply(v6)
+    if v6:
+        tcp = inner.payload
+        header = IPv6ExtHdrFragment(offset=at, m=1, id=1, nh=6)
+        inner = IPv6(src="fd00:9::1", dst="fd00:1::1", plen=28, nh=44) / header / tcp
+    else:
+        inner.frag, inner.flags = at, "MF"
+    assert world.verdict(head(v6) / about(v6, inner)) == verdict
 
 
 @pytest.mark.covers("C-090")
-def test_error_does_not_restart_the_timer() -> None:
+@pytest.mark.parametrize("side", ["client", "real"])
+def test_error_does_not_restart_the_timer(side: str) -> None:
     world = lab()
     world.one(head(False) / SYN)
     world.wait(10)
-    world.one(head(False) / about(False, their_reply(False)))
+    if side == "client":
+        world.one(head(False) / about(False, their_reply(False)))
+    else:
+        inner = IP(src=CLIENT, dst="10.2.0.7") / TCP(sport=4000, dport=80)
+        world.one(IP(src="10.2.0.7", dst=CLIENT) / about(False, inner), "real")
     assert world.state(4000) == ("SYN_RECV", 50)
 
 
-@pytest.mark.covers("C-086", "C-076")
+@pytest.mark.covers("C-076", "C-086", "C-182")
 @pytest.mark.parametrize("on", [0, 1])
 def test_error_without_connection_makes_one_where_asked_for(on: int) -> None:
     world = lab("-g", schedule_icmp=on)
     sent = head(False) / about(False, their_reply(False))
     assert world.verdict(sent) == ("sent" if on else "host")
-    assert len(world.connections()) == on
+    assert [row[4:] for row in world.connections()] == [["NONE", 3]] * on
     world = lab("-g", schedule_icmp=1)
     world.words(f"-e -t {VIP}:80 -r 10.2.0.7:80 -g -w 0")
     assert world.send(sent) == []

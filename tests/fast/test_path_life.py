@@ -6,7 +6,7 @@ import pytest
 from scapy.layers.inet import ICMP, IP, TCP
 from scapy.packet import Raw
 
-from tests.fast.path import CLIENT, VIP, Lab, head
+from tests.fast.path import CLIENT, VIP, VIP6, Lab, head
 
 CLIENT_2 = "10.1.0.2"
 
@@ -54,6 +54,12 @@ def test_segments_lead_to_the_state_under_secure_tcp(steps: str, state: str) -> 
     assert run(lab(secure_tcp=3), steps) == state
 
 
+@pytest.mark.covers("C-098")
+@pytest.mark.parametrize("mode", [0, 1, 2, 3])
+def test_second_half_of_the_modes_of_secure_tcp_uses_the_other_table(mode: int) -> None:
+    assert run(lab(secure_tcp=mode), ">S <SA") == ("SYNACK" if mode >= 2 else "SYN_RECV")
+
+
 @pytest.mark.covers("C-176")
 def test_one_way_syn_is_synack_under_secure_tcp() -> None:
     assert run(lab("-g", secure_tcp=3), ">S") == "SYNACK"
@@ -90,6 +96,21 @@ def test_any_syn_leaves_a_quiesced_server_with_expire_nodest_conn() -> None:
     world.words(f"-e -t {VIP}:80 -r 10.2.0.2:80 -m -w 0")
     assert world.ask(4000, "A") == "10.2.0.2:80"
     assert world.ask(4000) == "10.2.0.1:80"
+
+
+@pytest.mark.covers("C-052")
+def test_syn_stays_on_a_quiesced_server_without_expire_nodest_conn() -> None:
+    world = lab(n=2)
+    world.ask(4000), world.ask(4000, "A")
+    world.words(f"-e -t {VIP}:80 -r 10.2.0.2:80 -m -w 0")
+    assert world.ask(4000) == "10.2.0.2:80"
+
+
+@pytest.mark.covers("C-055")
+def test_syn_ack_after_close_is_a_new_decision_too() -> None:
+    world = lab(n=2)
+    world.ask(4000), world.ask(4000, "A"), world.ask(4000, "R")
+    assert world.ask(4000, "SA") == "10.2.0.1:80"
 
 
 # ---- templates
@@ -246,6 +267,15 @@ def test_drop_entry_ends_half_open_connections() -> None:
     assert world.loads() == {"10.2.0.1:80": (10, 0, 0)}
 
 
+@pytest.mark.covers("C-095")
+def test_drop_entry_ends_connections_whose_handshake_secure_tcp_waits_for() -> None:
+    world = lab(drop_entry=3, secure_tcp=3)
+    assert run(world, ">S <SA") == "SYNACK"
+    for _ in range(400):
+        world.engine.defend(1 << 30)
+    assert world.connections() == []
+
+
 @pytest.mark.covers("C-096")
 def test_drop_entry_spares_templates_that_led_somewhere() -> None:
     world = lab(service="-s rr -p 1000", drop_entry=3)
@@ -253,22 +283,25 @@ def test_drop_entry_spares_templates_that_led_somewhere() -> None:
         for flag in flags:
             world.ask(4000, flag, src=src)
         world.ask(4000, "R", src=src)
+    world.wait(15)  # the first connection has ended: nothing but the assurance spares its template
+    assert len(world.connections()) == 3
     for _ in range(600):
         world.engine.defend(1 << 30)
     assert [row[1] for row in world.connections() if row[1].endswith(":0")] == [f"{CLIENT}:0"]
 
 
-@pytest.mark.covers("C-097")
+@pytest.mark.covers("C-056", "C-097")
 def test_drop_entry_thins_out_idle_established_connections_of_few_packets() -> None:
     world = lab(drop_entry=3)
     for port in range(4000, 4040):
         world.ask(port)
-        for _ in range(9 if port < 4010 else 1):
+        for _ in range(8 if port < 4010 else 7):  # the SYN makes it 9 packets, or 8
             world.ask(port, "A")
+    world.wait(59)
     for _ in range(300):
         world.engine.defend(1 << 30)
     assert len(world.connections()) == 40  # refreshed within the last minute
-    world.wait(61)
+    world.wait(2)
     for _ in range(600):
         world.engine.defend(1 << 30)
     left = [row[1] for row in world.connections()]
@@ -277,7 +310,11 @@ def test_drop_entry_thins_out_idle_established_connections_of_few_packets() -> N
 
 
 @pytest.mark.covers("C-115")
-def test_loopback_source_from_outside_goes_nowhere() -> None:
+@pytest.mark.parametrize("v6", [False, True], ids=["ipv4", "ipv6"])
+def test_loopback_source_from_outside_goes_nowhere(v6: bool) -> None:
     world = lab("-g")
-    assert world.send(head(False, src="127.0.0.1") / TCP(sport=4000, dport=80, flags="S")) == []
+    world.words(f"-A -t [{VIP6}]:80 -s rr")
+    world.words(f"-a -t [{VIP6}]:80 -r [fd00:2::1]:80 -g")
+    loopback = "::1" if v6 else "127.0.0.1"
+    assert world.send(head(v6, src=loopback) / TCP(sport=4000, dport=80, flags="S")) == []
     assert world.engine.reasons() == {"martian": 1}

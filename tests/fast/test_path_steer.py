@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import pytest
@@ -103,7 +104,10 @@ def test_syn_ack_starts_a_connection() -> None:
 @pytest.mark.covers("C-063")
 def test_source_port_20_is_never_scheduled() -> None:
     world = lab()
-    assert world.verdict(head(False) / TCP(sport=20, dport=80, flags="S")) == "host"
+    world.words(f"-A -u {VIP}:80 -s rr")
+    world.words(f"-a -u {VIP}:80 -r 10.2.0.7:80 -m")
+    for body in (TCP(sport=20, dport=80, flags="S"), UDP(sport=20, dport=80)):
+        assert world.verdict(head(False) / body) == "host"
     assert world.connections() == []
 
 
@@ -152,6 +156,16 @@ def test_nat_icmp_send_tells_the_server_of_an_orphan(v6: bool, flags: str, told:
         assert world.engine.reasons() == {"reply-unreachable": 1}
     else:
         assert out.to_host
+
+
+@pytest.mark.covers("C-070", "C-071")
+@pytest.mark.parametrize(("chunk", "told"), [(2, True), (6, False)], ids=["INIT ACK", "ABORT"])
+def test_nat_icmp_send_tells_nothing_of_an_abort(chunk: int, told: bool) -> None:
+    world = Lab(f"-A --sctp-service {VIP}:80 -s rr", nat_icmp_send=1)
+    world.words(f"-a --sctp-service {VIP}:80 -r 10.2.0.7:80 -m")
+    sctp = struct.pack("!HHII BBH", 80, 4000, 1, 0, chunk, 0, 4)
+    out = world.one(IP(src="10.2.0.7", dst=CLIENT, proto=132) / Raw(sctp), "real")
+    assert out.to_host is not told
 
 
 @pytest.mark.covers("C-068", "C-069", "C-161")
@@ -206,7 +220,7 @@ def mark(number: int, dport: tuple[int, int] = (0, 65535)) -> tuple[object, ...]
     return (number, 2, 0, 0, b"", 0, packed(VIP), 32, (0, 65535), dport)
 
 
-@pytest.mark.covers("C-025", "C-026", "C-024")
+@pytest.mark.covers("C-022", "C-024", "C-025", "C-026")
 def test_mark_comes_before_the_address_and_an_unknown_one_falls_through() -> None:
     world = Lab(
         f"-A -t {VIP}:80 -s rr", f"-a -t {VIP}:80 -r 10.2.0.1:80 -m",
@@ -215,6 +229,7 @@ def test_mark_comes_before_the_address_and_an_unknown_one_falls_through() -> Non
     world.engine.marks_replace([mark(5), mark(6, (90, 90))])
     assert world.ask(4000) == "10.2.0.3:80"
     assert world.ask(4001, dst=f"{VIP}:81") == "10.2.0.2:8080"
+    assert world.ask(4002, dst=f"{VIP}:82") == "10.2.0.3:82"
     assert world.verdict(head(False) / TCP(sport=4002, dport=90, flags="S")) == "ignore"
     world.engine.marks_replace([mark(5), mark(6, (80, 80))])  # the last match decides
     assert world.ask(4003) == "10.2.0.1:80"

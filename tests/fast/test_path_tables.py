@@ -113,6 +113,25 @@ def test_edit_replaces_all_of_a_service_but_not_its_templates() -> None:
     assert [(row[1], row[5]) for row in rows] == [("10.1.0.0:0", 500), ("10.1.0.1:4000", 60)]
 
 
+@pytest.mark.covers("C-007")
+def test_edit_takes_the_engine_away() -> None:
+    word = f"udp {VIP}:5060"
+    world = Lab(f"-A -u {VIP}:5060 -s rr -p 100 --pe sip")
+    assert world.service(word).service.pe_name == "sip"
+    world.words(f"-E -u {VIP}:5060 -s rr -p 100")
+    assert world.service(word).service.pe_name == ""
+
+
+@pytest.mark.covers("C-010")
+def test_edit_leaves_a_template_its_time_also_for_connections_to_come() -> None:
+    world = Lab(f"-A -t {VIP}:80 -s rr -p 500", f"-a -t {VIP}:80 -r 10.2.0.1:80 -m")
+    world.ask(4000)
+    world.words(f"-E -t {VIP}:80 -s rr -p 100")
+    world.wait(10)
+    world.ask(4001)
+    assert world.state(0)[1] == 500
+
+
 @pytest.mark.covers("C-008", "C-009")
 def test_edit_keeps_the_schedulers_place_unless_it_is_another() -> None:
     world = lab("10.2.0.1:80", "10.2.0.2:80", "10.2.0.3:80")
