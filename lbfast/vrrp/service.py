@@ -67,6 +67,7 @@ class VrrpService:
         self.trackers: Trackers | None = None
         self.is_running = False
         self.entered_at: dict[str, float] = {}  # wall clock of the last transition
+        self._virtual: frozenset[bytes] = frozenset()  # addresses that come and go with instances
 
     async def start(
         self, config: VrrpConfig, masters: Mapping[str, float] = MappingProxyType({})
@@ -132,6 +133,10 @@ class VrrpService:
 
     def _connect(self, known_scripts: dict[str, bool | None]) -> None:
         """Open what a configuration listens to and looks at."""
+        instances = self.config.instances
+        self._virtual = frozenset(
+            address.addr for each in instances for address in (*each.addresses, *each.excluded)
+        ) - {each.source for each in instances}
         self.announcer.configure(self.config)
         self.notifier.configure(self.config)
         self.listener.says_unknown = self.config.settings.log_unknown_vrids
@@ -146,7 +151,11 @@ class VrrpService:
     # -- events
 
     def _heard(self, name: str, advert: Advert, source: tuple[bytes, int], at_ns: int) -> None:
-        self._perform(self.router.advert(name, advert, source, at_ns))
+        tasks = self.router.advert(name, advert, source, at_ns)
+        if tasks:
+            self._perform(tasks)
+        else:  # most adverts only put a deadline off
+            self.clock.hasten(self.router.machines[name].deadline)
 
     def _due(self) -> None:
         """Serve what is due, but first hear what has come in while we were not looking."""
@@ -172,7 +181,8 @@ class VrrpService:
     def _address_changed(self, index: int, addr: bytes, is_there: bool) -> None:
         if not self.is_running:
             return
-        self._refresh_stations()
+        if addr not in self._virtual:  # our own come in numbers, and change nobody's source
+            self._refresh_stations()
         self._static_changed(index, addr, is_there)
         for name, station in self.stations.items():
             if not is_there and station.is_placed and station.tracks(index, addr):
@@ -195,13 +205,8 @@ class VrrpService:
 
     def _refresh_stations(self) -> None:
         """Let every instance look where its adverts leave from."""
-        virtual = frozenset(
-            address.addr
-            for station in self.stations.values()
-            for address in station.all_addresses()
-        )
         for name, station in self.stations.items():
-            for cause, is_down in station.refresh(virtual).items():
+            for cause, is_down in station.refresh(self._virtual).items():
                 if is_down != (cause in self.router.machines[name].causes):
                     now = self.clock.now()
                     self._perform(self.router.set_cause(name, cause, is_down, now))
