@@ -5,6 +5,7 @@ A block's statements fill a `Draft`; what the values mean together is judged aft
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -14,6 +15,8 @@ from lbfast.config.host import Host
 from lbfast.config.preprocess import Kind, Preprocessor, Token
 from lbfast.config.values import Bad, Missing, Read, Statement, statement
 
+_COUNT = itertools.count()
+
 
 @dataclass(slots=True)
 class Draft:
@@ -22,13 +25,21 @@ class Draft:
     place: Place
     values: dict[str, Any] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
+    items: dict[str, list[Place]] = field(default_factory=dict)  # of the items of a list
+    order: int = field(default_factory=_COUNT.__next__)  # of blocks: in which they began
 
     def put(self, name: str, value: object, place: Place) -> None:
         self.values[name] = value
         self.places[name] = place
 
     def add(self, name: str, item: object, place: Place) -> None:
-        self.values.setdefault(name, []).append(item)
+        self.begin(name, place)
+        self.values[name].append(item)
+        self.items.setdefault(name, []).append(place)
+
+    def begin(self, name: str, place: Place) -> None:
+        """Makes the field a list, if it is none yet: an empty block is a block."""
+        self.values.setdefault(name, [])
         self.places.setdefault(name, place)
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -95,14 +106,16 @@ class Loader:
             self._ahead = next(self._tokens, Token(Kind.END, "", self._last))
         return self._ahead
 
-    def open_block(self, given: Statement, *, needed: bool = True) -> None:
+    def open_block(self, given: Statement, *, needed: bool = True) -> bool:
         """Takes the brace that begins a block; its absence is reported where it is `needed`."""
         if self._peek().kind is Kind.OPEN:
             self._next()
-        elif needed:
+            return True
+        if needed:
             self.findings.error(
                 self._peek().place, f"no '{{' after {given.keyword}", "expected the block's begin"
             )
+        return False
 
     def skip_block(self) -> None:
         """Passes over what follows up to the brace that closes a block already begun."""
@@ -154,8 +167,11 @@ class Loader:
         )
 
     def lines(self, given: Statement, read: Callable[[Statement], None]) -> None:
-        """Hands every line of a block to `read`."""
-        self.open_block(given, needed=False)
+        """Hands every line of a block to `read`.
+
+        Without a brace of its own the block takes the next one, and ends where that does.
+        """
+        is_open = self.open_block(given, needed=False)
         while True:
             token = self._next()
             if token.kind is Kind.STATEMENT:
@@ -169,7 +185,9 @@ class Loader:
                     self.bad(line, bad)
             elif token.kind is Kind.OPEN:
                 self.findings.error(token.place, "'{' in a list", "expected a line or '}'")
-                self.skip_block()
+                if is_open:
+                    self.skip_block()
+                is_open = True
             else:
                 return
 
@@ -261,8 +279,7 @@ class Lines:
     read: Callable[[Statement], object]
 
     def apply(self, loader: Loader, draft: Draft, given: Statement) -> None:
-        draft.add(self.field, None, given.place)  # an empty block is a block
-        draft.values[self.field].pop()
+        draft.begin(self.field, given.place)
         if len(given.words) > 1:
             loader.bad(given, Bad("words before the '{'", "expected none"))
 

@@ -14,7 +14,7 @@ class Severity(enum.IntEnum):
     ERROR = 1  # something is ignored or mended, the rest runs
     SECURITY = 2  # scripts run in a way that others could misuse
     REFUSED = 3  # reported like an error by a check; such a configuration does not start
-    ABSENT = 4  # the same; a check of keepalived's ends there, before it looks at scripts
+    ABSENT = 4  # the same; keepalived's check of VRRP ends there, before it looks at scripts
     FATAL = 5  # reading ends here
 
 
@@ -50,6 +50,7 @@ class Findings:
 
     _list: list[Finding] = field(default_factory=list)
     _known: set[Finding] = field(default_factory=set)
+    _unseen: int = 0  # as many of the list a check of keepalived's has no status 6 for
 
     def add(self, severity: Severity, place: Place, found: str, expected: str) -> None:
         finding = Finding(severity, place, found, expected)
@@ -71,6 +72,11 @@ class Findings:
         self.add(Severity.FATAL, place, found, expected)
         return Fatal(found)
 
+    def end_of_vrrp(self) -> None:
+        """What VRRP needs has been judged: with an interface absent its scripts were not."""
+        if any(finding.severity is Severity.ABSENT for finding in self._list):
+            self._unseen = len(self._list)
+
     def __iter__(self) -> Iterator[Finding]:
         return iter(self._list)
 
@@ -91,6 +97,6 @@ class Findings:
         kinds = {finding.severity for finding in self._list}
         if Severity.FATAL in kinds:
             return 2
-        if Severity.SECURITY in kinds and Severity.ABSENT not in kinds:
+        if any(one.severity is Severity.SECURITY for one in self._list[self._unseen :]):
             return 6
         return 5 if self.worst >= Severity.ERROR else 0

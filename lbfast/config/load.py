@@ -26,7 +26,7 @@ from lbfast.config.meaning.settings import (
     vrrp_globals,
 )
 from lbfast.config.meaning.tracking import trackers
-from lbfast.config.meaning.virtual import drop_unknown_files, services
+from lbfast.config.meaning.virtual import services
 from lbfast.config.preprocess import Preprocessor
 from lbfast.model.check import CheckConfiguration
 from lbfast.model.configuration import Configuration
@@ -78,7 +78,7 @@ def assemble(top: Draft, host: Host, findings: Findings) -> Configuration:
     found = instances(context, top, known, priorities)
     groups = sync_groups(context, top, found, known)
     vrrp = VrrpConfig(
-        instances=without_weights(context, found, groups),
+        instances=without_weights(context, top, found, groups),
         sync_groups=groups,
         scripts=tuple(script for script in known.scripts.values() if script),
         files=tuple(file for file in known.files.values() if file),
@@ -93,9 +93,10 @@ def assemble(top: Draft, host: Host, findings: Findings) -> Configuration:
         settings=vrrp_globals(context),
         mail=mail(context.globals),
     )
-    found_services, local = services(context, top)
+    findings.end_of_vrrp()
+    found_services, local = services(context, top, known)
     check = CheckConfiguration(
-        services=drop_unknown_files(context, found_services, known.files),
+        services=found_services,
         settings=check_settings(context, top),
         track_files=vrrp.files,
     )
@@ -115,6 +116,6 @@ def _judge_globals(context: Context) -> None:
     account = context.globals.get("script_user")
     if account and not context.host.has_account(*account):
         context.findings.error(
-            context.globals.at("script_user"), f"no account {' '.join(account)}", "ignored"
+            context.globals.at("script_user"), f"no account {' '.join(account).strip()}", "ignored"
         )
         context.globals.drop("script_user")

@@ -82,10 +82,15 @@ def integer(low: int = 0, high: int = UINT_MAX, *, strict: bool = False) -> Read
     return read
 
 
+def _decimal(value_us: int, unit: int) -> str:
+    """Returns a number of units as people write it, without an exponent."""
+    return f"{value_us / unit:.6f}".rstrip("0").rstrip(".")
+
+
 def micros(word: str, low_us: int, high_us: int, unit: int = MICRO) -> int:
     """Returns a decimal number of seconds as microseconds, rounded to what the text says."""
     match = _DECIMAL.fullmatch(word)
-    limits = f"expected a number from {low_us / unit:g} to {high_us / unit:g}"
+    limits = f"expected a number from {_decimal(low_us, unit)} to {_decimal(high_us, unit)}"
     if match is None or not (match[1] or match[2]):
         raise Bad(f"{word!r}", limits)
     digits = (match[2] or "").ljust(7, "0")

@@ -40,6 +40,7 @@ from lbfast.model import AF_INET, AF_INET6, Method, ServiceFlags, TunnelFlags, T
 SCHEDULERS = (
     "rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "mh", "dh", "fo", "ovf", "sed", "nq", "twos",
 )  # fmt: skip
+HASHING = ("sh", "mh")
 _SNMP = "there is no SNMP agent"
 _PROTOCOLS = {"TCP": socket.IPPROTO_TCP, "UDP": socket.IPPROTO_UDP, "SCTP": socket.IPPROTO_SCTP}
 _TUNNELS = {"ipip": TunnelType.IPIP, "gue": TunnelType.GUE, "gre": TunnelType.GRE}
@@ -151,15 +152,15 @@ def _family(given: Statement) -> int:
     return known[given.word()]
 
 
-def _scheduler_flag(scheduler: str, flag: ServiceFlags) -> Call:
-    """A flag that one scheduler knows; which one is used is judged when all is read."""
+def _scheduler_flag(flag: ServiceFlags) -> Call:
+    """A flag of sh and mh, whose bits are the same; the scheduler is judged when all is read."""
 
     def read(loader: Loader, draft: Draft, given: Statement) -> None:
-        draft.add("scheduler_flags", (scheduler, flag, given.keyword, given.place), given.place)
-        if draft.get("scheduler") != scheduler:
+        draft.add("scheduler_flags", (flag, given.keyword, given.place), given.place)
+        if draft.get("scheduler") not in HASHING:
             loader.findings.error(
-                given.place, f"{given.keyword} before lb_algo {scheduler}",
-                f"keepalived wants lb_algo {scheduler} first",
+                given.place, f"{given.keyword} without lb_algo sh or mh before it",
+                "keepalived wants that first",
             )  # fmt: skip
 
     return Call(read)
@@ -323,17 +324,17 @@ VIRTUAL_SERVER: Table = {
     "sorry_server_lvs_method": _needs_sorry(Value("sorry_method", method)),
     "alpha": Flag("alpha"),
     "omega": Flag("omega"),
-    "quorum": Value("quorum", integer(1, INT_MAX)),
-    "hysteresis": Value("hysteresis", integer(0, INT_MAX)),
+    "quorum": Value("quorum", integer(1)),
+    "hysteresis": Value("hysteresis", integer()),
     "quorum_up": Value("quorum_up", script, is_once=True),
     "quorum_down": Value("quorum_down", script, is_once=True),
     "ha_suspend": Flag("ha_suspend"),
     "inhibit_on_failure": Flag("inhibit_on_failure"),
     "ops": Flag("ops"),
-    "sh-port": _scheduler_flag("sh", _SH_PORT),
-    "sh-fallback": _scheduler_flag("sh", _SH_FALLBACK),
-    "mh-port": _scheduler_flag("mh", _SH_PORT),
-    "mh-fallback": _scheduler_flag("mh", _SH_FALLBACK),
+    "sh-port": _scheduler_flag(_SH_PORT),
+    "sh-fallback": _scheduler_flag(_SH_FALLBACK),
+    "mh-port": _scheduler_flag(_SH_PORT),
+    "mh-fallback": _scheduler_flag(_SH_FALLBACK),
     "flag-1": _plain_flag(ServiceFlags.SCHED1),
     "flag-2": _plain_flag(ServiceFlags.SCHED2),
     "flag-3": _plain_flag(ServiceFlags.SCHED3),

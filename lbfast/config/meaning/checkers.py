@@ -8,6 +8,7 @@ from typing import Any
 
 from lbfast.config.blocks import Draft
 from lbfast.config.meaning.context import Context
+from lbfast.config.meaning.tracking import Trackers
 from lbfast.model.check import (
     BfdCheck,
     Checker,
@@ -153,10 +154,24 @@ def _udp(context: Context, draft: Draft) -> list[Checker]:
     ]
 
 
+def _is_known(context: Context, draft: Draft, kind: str, field: str) -> bool:
+    """Returns whether what a check names comes before it; says so if not."""
+    known: Trackers = draft.get("trackers")
+    name = draft.get(field)
+    if name in getattr(known, kind) and known.precedes(kind, name, draft):
+        return True
+    context.findings.error(
+        draft.at(field), f"{draft.get('kind')}: {name} not found further up", "expected it there"
+    )
+    return False
+
+
 def _file(context: Context, draft: Draft) -> list[Checker]:
     name = draft.get("track_file")
     if name is None:
         context.findings.error(draft.place, "FILE_CHECK without track_file", "removed")
+        return []
+    if not _is_known(context, draft, "files", "track_file"):
         return []
     return [FileCheck(track_file=name, **_given(draft, "weight", "reverse"))]
 
@@ -164,6 +179,8 @@ def _file(context: Context, draft: Draft) -> list[Checker]:
 def _bfd(context: Context, draft: Draft) -> list[Checker]:
     if not draft.get("name"):
         context.findings.error(draft.place, "BFD_CHECK without name", "removed")
+        return []
+    if not _is_known(context, draft, "bfds", "name"):
         return []
     return [BfdCheck(name=draft.get("name"), **_common(draft))]
 
@@ -184,8 +201,10 @@ _KINDS: Mapping[str, Callable[[Context, Draft], list[Checker]]] = {
 }
 
 
-def checkers(context: Context, drafts: list[Draft], target: bytes) -> tuple[Checker, ...]:
+def checkers(
+    context: Context, drafts: list[Draft], target: bytes, known: Trackers
+) -> tuple[Checker, ...]:
     """Returns the checkers of the real server at `target` that can run."""
     for draft in drafts:
-        draft.values["target"] = target
+        draft.values |= {"target": target, "trackers": known}
     return tuple(made for draft in drafts for made in _KINDS[draft.get("kind")](context, draft))

@@ -102,7 +102,7 @@ class Context:
         if account[0]:
             if self.host.has_account(*account):
                 return account
-            self._add(draft, Severity.ERROR, f"no account {' '.join(account)}", "not run")
+            self._add(draft, Severity.ERROR, f"no account {' '.join(account).strip()}", "not run")
             return None
         if self.host.has_account(DEFAULT_ACCOUNT, ""):
             return (DEFAULT_ACCOUNT, "")

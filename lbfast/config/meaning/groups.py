@@ -61,26 +61,33 @@ def sync_groups(
 
 
 def without_weights(
-    context: Context, instances: tuple[VrrpInstance, ...], groups: tuple[SyncGroup, ...]
+    context: Context,
+    top: Draft,
+    instances: tuple[VrrpInstance, ...],
+    groups: tuple[SyncGroup, ...],
 ) -> tuple[VrrpInstance, ...]:
     """Takes the weights of trackers from members of groups: there they mean FAULT (spec 4.9)."""
     strict = {name for group in groups if not group.tracking_weight for name in group.members}
+    places = {draft.get("name"): draft.place for draft in reversed(top.get("vrrp_instance", []))}
     return tuple(
-        dataclasses.replace(one, tracking=_plain(context, one)) if one.name in strict else one
+        dataclasses.replace(one, tracking=_plain(context, one, places[one.name]))
+        if one.name in strict
+        else one
         for one in instances
     )
 
 
-def _plain(context: Context, instance: VrrpInstance) -> Tracking:
+def _plain(context: Context, instance: VrrpInstance, place: Place) -> Tracking:
     fields = {}
     for kind in dataclasses.fields(Tracking):
         tracks: tuple[Track, ...] = getattr(instance.tracking, kind.name)
         for track in tracks:
             if track.weight:
                 context.findings.error(
-                    context.globals.place, f"({instance.name}) weight of {track.name}",
+                    place,
+                    f"({instance.name}) weight of {track.name}",
                     "ignored: the instance is of a sync group",
-                )  # fmt: skip
+                )
         fields[kind.name] = tuple(dataclasses.replace(track, weight=0) for track in tracks)
     return Tracking(**fields)
 

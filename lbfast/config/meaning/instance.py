@@ -97,8 +97,10 @@ class Instance:
             self.error(draft.at("addresses"), f"{len(kept)} addresses", "255 are advertised")
             excluded = kept[_MAX_ADDRESSES:] + excluded
             kept = kept[:_MAX_ADDRESSES]
+        places = dict(zip(draft.get("excluded", []), draft.items.get("excluded", []), strict=True))
+        places |= zip(found, draft.items.get("addresses", []), strict=True)
         for address in (*kept, *excluded):
-            self.context.require_interface(address.device, draft.at("addresses"), "address")
+            self.context.require_interface(address.device, places[address], "address")
         self.fields |= {
             "family": self.family,
             "addresses": tuple(kept),

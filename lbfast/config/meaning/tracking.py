@@ -23,6 +23,12 @@ _KINDS = {
     "track_process": "processes",
     "track_bfd": "bfds",
 }
+_BLOCKS = {
+    "scripts": "vrrp_script",
+    "files": "track_file",
+    "processes": "vrrp_track_process",
+    "bfds": "bfd_instance",
+}
 _Tracked = VrrpScript | TrackFile | TrackProcess | BfdInstance
 
 
@@ -34,13 +40,22 @@ class Trackers:
     files: Mapping[str, TrackFile | None]
     processes: Mapping[str, TrackProcess | None]
     bfds: Mapping[str, BfdInstance | None]
+    orders: Mapping[tuple[str, str], int]  # by kind and name: that of the block
+
+    def precedes(self, kind: str, name: str, user: Draft) -> bool:
+        """Returns whether a block comes before the one that names it, as keepalived wants."""
+        return self.orders.get((kind, name), user.order) < user.order
 
 
 def trackers(context: Context, top: Draft) -> Trackers:
-    """Returns everything that is tracked; what is incomplete is reported and left out."""
+    """Returns everything that is tracked; what is incomplete is reported and left out.
+
+    Scripts are not looked at where no instance could track them.
+    """
     scripts: dict[str, VrrpScript | None] = {}
     for draft in context.unique("vrrp_script", top.get("vrrp_script", [])):
-        _vrrp_script(context, draft, scripts)
+        if top.get("vrrp_instance"):
+            _vrrp_script(context, draft, scripts)
     files = {f.name: f for d in context.unique("track_file", top.get("track_file", []))
              if (f := _file(context, d))}  # fmt: skip
     processes = {
@@ -50,7 +65,12 @@ def trackers(context: Context, top: Draft) -> Trackers:
     }
     bfds = {b.name: b for d in context.unique("bfd_instance", top.get("bfd_instance", []))
             if (b := _bfd(context, d)) and ("vrrp" in d or "checker" not in d)}  # fmt: skip
-    return Trackers(scripts, files, processes, bfds)
+    orders = {
+        (field, draft.get("name")): draft.order
+        for field, block in _BLOCKS.items()
+        for draft in reversed(top.get(block, []))
+    }
+    return Trackers(scripts, files, processes, bfds, orders)
 
 
 def _vrrp_script(context: Context, draft: Draft, known: dict[str, VrrpScript | None]) -> None:
@@ -121,7 +141,11 @@ def tracking(context: Context, draft: Draft, known: Trackers, what: str) -> Trac
     """Returns what an instance or a group tracks; unknown names are reported and left out."""
     found: dict[str, tuple[Track, ...]] = {}
     for block, field in _KINDS.items():
-        objects: Mapping[str, _Tracked | None] = getattr(known, field)
+        objects: Mapping[str, _Tracked | None] = {
+            name: tracked
+            for name, tracked in getattr(known, field).items()
+            if known.precedes(field, name, draft)
+        }
         lines: list[TrackLine] = draft.get(block, [])
         found[field] = tuple(
             track
@@ -130,6 +154,11 @@ def tracking(context: Context, draft: Draft, known: Trackers, what: str) -> Trac
         )
     interfaces = []
     for line in _once(context, draft.get("track_interface", []), "track_interface"):
+        if line.name == draft.get("interface"):
+            context.findings.error(
+                line.place, f"{what}: track_interface {line.name} is its own interface", "ignored"
+            )
+            continue
         context.require_interface(line.name, line.place, f"{what}: track_interface")
         interfaces.append(Track(line.name, line.weight or 0, line.reverse))
     return Tracking(interfaces=tuple(interfaces), **found)
@@ -149,7 +178,9 @@ def _track(
     context: Context, line: TrackLine, objects: Mapping[str, _Tracked | None], what: str
 ) -> Track | None:
     if line.name not in objects:
-        context.findings.error(line.place, f"{what} {line.name} not found", "ignored")
+        context.findings.error(
+            line.place, f"{what} {line.name} not found further up", "expected it there; ignored"
+        )
         return None
     tracked = objects[line.name]
     if tracked is None:

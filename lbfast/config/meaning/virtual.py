@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from lbfast.config.blocks import Draft
 from lbfast.config.findings import Place
-from lbfast.config.keywords.virtual import DEFAULT_PERSISTENCE_S, GroupEntry, MethodWords
+from lbfast.config.keywords.virtual import (
+    DEFAULT_PERSISTENCE_S,
+    HASHING,
+    GroupEntry,
+    MethodWords,
+)
 from lbfast.config.meaning.checkers import checkers, timing
 from lbfast.config.meaning.context import Context
+from lbfast.config.meaning.tracking import Trackers
 from lbfast.config.values import text_of
 from lbfast.model import (
     AF_INET,
@@ -23,9 +29,8 @@ from lbfast.model import (
     ServiceKey,
     VirtualService,
 )
-from lbfast.model.check import CheckedServer, CheckedService, FileCheck, SorryServer
+from lbfast.model.check import CheckedServer, CheckedService, SorryServer
 from lbfast.model.configuration import LocalAddresses
-from lbfast.model.vrrp import TrackFile
 
 _SAME_PORT = (Method.DROUTE, Method.TUNNEL)
 
@@ -37,8 +42,10 @@ def family(addr: bytes) -> int:
 class Service:
     """One virtual_server block on its way to a CheckedService."""
 
-    def __init__(self, context: Context, draft: Draft, groups: Mapping[str, Draft]) -> None:
-        self.context, self.draft, self.groups = context, draft, groups
+    def __init__(
+        self, context: Context, draft: Draft, groups: Mapping[str, Draft], known: Trackers
+    ) -> None:
+        self.context, self.draft, self.groups, self.known = context, draft, groups, known
         self.name = self._name()
         self.method: MethodWords = draft.get("method", MethodWords(Method.MASQ))
 
@@ -88,11 +95,11 @@ class Service:
         """Returns the persistence time-out, and the flags."""
         draft = self.draft
         flags: ServiceFlags = draft.get("flags", ServiceFlags.NONE)
-        for scheduler, flag, word, place in draft.get("scheduler_flags", []):
-            if draft.get("scheduler", "wlc") == scheduler:
+        for flag, word, place in draft.get("scheduler_flags", []):
+            if draft.get("scheduler") in HASHING:
                 flags |= flag
             else:
-                self.error(place, f"{word} without lb_algo {scheduler}", "ignored")
+                self.error(place, f"{word} without lb_algo sh or mh", "ignored")
         if draft.get("ops"):
             if protocol == socket.IPPROTO_UDP or all(entry.fwmark for entry in self.list):
                 flags |= ServiceFlags.ONEPACKET
@@ -169,7 +176,7 @@ class Service:
         )
         return CheckedServer(
             server,
-            checkers(self.context, draft.get("checkers", []), addr),
+            checkers(self.context, draft.get("checkers", []), addr, self.known),
             timing(draft),
             draft.get("inhibit_on_failure"),
             self.context.script(draft.get("notify_up")),
@@ -278,15 +285,18 @@ def local_addresses(
 
 
 def services(
-    context: Context, top: Draft
+    context: Context, top: Draft, known: Trackers
 ) -> tuple[tuple[CheckedService, ...], tuple[LocalAddresses, ...]]:
     """Returns all virtual servers and local addresses; of two with one key the first holds."""
     groups = {draft.get("name"): draft for draft in top.get("virtual_server_group", [])}
+    for name, draft in groups.items():
+        if not draft.get("entries"):
+            context.findings.error(draft.place, f"virtual_server_group {name} is empty", "removed")
     taken: set[ServiceKey] = set()
     found = []
     local: list[LocalAddresses] = []
     for draft in top.get("virtual_server", []):
-        made = Service(context, draft, groups).finish()
+        made = Service(context, draft, groups, known).finish()
         if made is None:
             continue
         again = [service.key for service in made.services if service.key in taken]
@@ -302,24 +312,3 @@ def services(
             found.append(made)
             local += local_addresses(context, top, draft, made)
     return tuple(found), tuple(local)
-
-
-def drop_unknown_files(
-    context: Context, services: Iterable[CheckedService], files: Mapping[str, TrackFile | None]
-) -> tuple[CheckedService, ...]:
-    """Takes out FILE_CHECKs of files that there are none of."""
-
-    def kept(server: CheckedServer, place: Place) -> CheckedServer:
-        good = []
-        for checker in server.checkers:
-            if isinstance(checker, FileCheck) and checker.track_file not in files:
-                context.findings.error(place, f"no track_file {checker.track_file}", "removed")
-            else:
-                good.append(checker)
-        return dataclasses.replace(server, checkers=tuple(good))
-
-    place = context.globals.place
-    return tuple(
-        dataclasses.replace(service, servers=tuple(kept(s, place) for s in service.servers))
-        for service in services
-    )
