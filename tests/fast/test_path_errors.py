@@ -67,6 +67,7 @@ def test_last_hop_is_answered_time_exceeded_and_makes_a_connection(how: str, v6:
     assert not world.one(head(v6, **hops(v6, 2)) / SYN).to_host
 
 
+@pytest.mark.covers("C-112")
 @FAMILIES
 def test_reply_at_its_last_hop_is_answered_to_the_server(v6: bool) -> None:
     world = lab()
@@ -164,6 +165,23 @@ def test_fragments_of_a_request_leave_in_no_larger_ones() -> None:
     assert len(b"".join(bytes(p.payload) for p in outs)) == 2808
 
 
+@pytest.mark.covers("C-142")
+@pytest.mark.parametrize(("mtu", "sent"), [(1400, True), (1300, False)], ids=["fit", "too long"])
+def test_ipv6_packet_that_came_in_fragments_is_judged_by_the_longest(mtu: int, sent: bool) -> None:
+    world = lab("-m", "u", mtu=mtu)
+    payload = bytes(UDP(sport=4000, dport=80, len=2808, chksum=1) / Raw(bytes(2800)))
+    outs = []
+    for at in (0, 1352, 2704):  # 1400 bytes with both headers, the last one less
+        data, more = payload[at : at + 1352], int(at < 2704)
+        part = IPv6ExtHdrFragment(offset=at // 8, m=more, id=9, nh=17) / Raw(data)
+        outs += [o.packet for o in world.send(head(True) / part)]
+    if sent:
+        assert [p.dst for p in outs] == ["fd00:2::7"] * 3
+        assert all(len(p) <= 1400 for p in outs)
+    else:
+        assert [error_in(p)[:3] for p in outs] == [(2, 0, 1300)]
+
+
 @pytest.mark.covers("C-144")
 @pytest.mark.parametrize(("v6", "mtu"), [(False, 87), (True, 1319)], ids=["ipv4", "ipv6"])
 def test_link_too_narrow_for_a_tunnel_drops(v6: bool, mtu: int) -> None:
@@ -228,6 +246,7 @@ def test_error_of_the_clients_side_reaches_a_nat_server_rewritten(v6: bool) -> N
     assert sums_right(packet)
     inner = type(packet)(error_in(packet)[3])
     assert (inner.src, inner[TCP].sport, inner[TCP].chksum) == (rip, 80, 0x5555)
+    assert bytes(inner[TCP]) == bytes(their_reply(v6)[TCP])
     assert error_in(packet)[2] == 1300
 
 
@@ -248,6 +267,7 @@ def test_error_of_a_nat_server_reaches_the_client_as_if_of_the_vip(v6: bool) -> 
     assert sums_right(packet)
     quoted = type(packet)(error_in(packet)[3])
     assert (quoted.dst, quoted[TCP].dport, quoted[TCP].chksum) == (vip, 80, 0x5555)
+    assert bytes(quoted[TCP])[4:] == bytes(inner[TCP])[4:]
 
 
 @pytest.mark.covers("C-085")

@@ -269,5 +269,7 @@ def test_nosort_keeps_the_kernels_order() -> None:
     face.all("-A -t 10.9.0.1:80")
     for text in ("10.2.0.10:80", "10.2.0.2:80", "10.2.0.5:80"):
         face.all(f"-a -t 10.9.0.1:80 -r {text} -m")
-    rows = [row.split()[1] for row in face("-Ln --nosort").output.splitlines()[4:]]
-    assert rows == ["10.2.0.5:80", "10.2.0.2:80", "10.2.0.10:80"]
+    face.all("-A -t 10.9.0.3:80\n-A -t 10.9.0.2:80")
+    rows = [row.split()[1] for row in face("-Ln --nosort").output.splitlines()[3:]]
+    servers = ["10.2.0.5:80", "10.2.0.2:80", "10.2.0.10:80"]
+    assert rows == ["10.9.0.2:80", "10.9.0.3:80", "10.9.0.1:80", *servers]

@@ -60,6 +60,34 @@ def test_endpoint_is_read(text: str, expected: Endpoint | None) -> None:
     assert parse_endpoint(text, TCP, FakeNames()) == expected
 
 
+@pytest.mark.covers("C-355")
+@pytest.mark.parametrize(
+    ("name", "protocol", "port"),
+    [
+        ("domain", socket.IPPROTO_UDP, 53),
+        ("domain", TCP, None),
+        ("m2ua", socket.IPPROTO_SCTP, 2904),
+        ("http", socket.IPPROTO_UDP, None),
+    ],
+)
+def test_port_name_is_one_of_the_protocol(name: str, protocol: int, port: int | None) -> None:
+    found = parse_endpoint(f"10.9.0.1:{name}", protocol, FakeNames())
+    assert found == (None if port is None else endpoint("10.9.0.1", port))
+
+
+@pytest.mark.covers("C-355")
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [(TCP, "tcp"), (socket.IPPROTO_UDP, "udp"), (socket.IPPROTO_SCTP, "sctp")],
+)
+def test_system_is_asked_for_a_port_of_the_protocol(
+    monkeypatch: pytest.MonkeyPatch, number: int, name: str
+) -> None:
+    known = {("some", name): 7}
+    monkeypatch.setattr(socket, "getservbyname", lambda *asked: known[asked])
+    assert SystemNames().service_port("some", number) == 7
+
+
 @pytest.mark.covers("C-353")
 def test_illegal_addresses_are_named() -> None:
     face = Face()

@@ -59,7 +59,10 @@ def test_second_command_is_an_invalid_option(line: str, word: str) -> None:
 
 @pytest.mark.covers("C-342", "C-380")
 def test_no_words_list_everything() -> None:
-    assert Face()("") == Result(0, EMPTY_LISTING, "")
+    face = Face()
+    assert face("") == Result(0, EMPTY_LISTING, "")
+    face.all("-A -t 10.9.0.50:80\n-a -t 10.9.0.50:80 -r 10.2.0.1 -m\n-A -u 10.9.0.1:53")
+    assert face("") == face("-L") != face("-Ln")
 
 
 @pytest.mark.covers("C-352")
@@ -74,7 +77,13 @@ def test_short_options_combine_the_last_with_its_value() -> None:
 @pytest.mark.covers("C-367")
 @pytest.mark.parametrize(
     ("line", "word"),
-    [("-S -n extra", "extra"), ("foo -L", "foo"), ("-L -- -n", "-n"), ("--set 1 2 3 4", "4")],
+    [
+        ("-S -n extra", "extra"),
+        ("foo -L", "foo"),
+        ("-L -- -n", "-n"),
+        ("-L first second", "first"),
+        ("--set 1 2 3 4", "4"),
+    ],
 )
 def test_word_left_over_is_unexpected(line: str, word: str) -> None:
     assert Face()(line) == Result(2, "", f"unexpected argument {word}\n")
@@ -85,6 +94,7 @@ def test_word_left_over_is_unexpected(line: str, word: str) -> None:
     ("line", "error"),
     [
         ("-L --foo", "--foo: unknown option"),
+        ("-L --foo=5", "--foo=5: unknown option"),
         ("-Lnq", "-Lnq: unknown option"),
         ("--set -1 2 3", "-1: unknown option"),
         ("-A -z 10.2.0.9", "-z: unknown option"),

@@ -195,7 +195,7 @@ def conflict(later: str, earlier: str, kind: str) -> str:
     )
 
 
-@pytest.mark.covers("C-350", "C-351")
+@pytest.mark.covers("C-345", "C-350", "C-351")
 @pytest.mark.parametrize(
     ("options", "error"),
     [
@@ -205,6 +205,10 @@ def conflict(later: str, earlier: str, kind: str) -> str:
         (
             "--tun-type gue --tun-port 6080 --tun-csum --tun-remcsum",
             conflict("tun-remcsum", "tun-csum", "gue"),
+        ),
+        (
+            "--tun-type gue --tun-port 6080 --tun-nocsum --tun-csum",
+            conflict("tun-csum", "tun-nocsum", "gue"),
         ),
         ("--tun-type gre", ""),
         ("--tun-type gre --tun-csum", ""),

@@ -88,6 +88,13 @@ def test_set_needs_three_times(line: str, error: str) -> None:
     assert (result.status, result.error) == (2, error + "\n")
 
 
+@pytest.mark.covers("C-360")
+def test_set_takes_nothing_to_a_month() -> None:
+    face = Face()
+    face.all("--set 1 2 2678400\n--set 0 0 0")
+    assert face("-L --timeout").output == "Timeout (tcp tcpfin udp): 1 2 2678400\n"
+
+
 @pytest.mark.covers("C-361")
 @pytest.mark.parametrize(
     ("words", "mask"),
@@ -99,6 +106,7 @@ def test_set_needs_three_times(line: str, error: str) -> None:
         (["-M", "255.255.0.0", "-t", "10.9.0.1:80"], 0xFFFF0000),
         (["-t", "[fd00:9::1]:80"], 128),
         (["-t", "[fd00:9::1]:80", "-M", "64"], 64),
+        (["-t", "[fd00:9::1]:80", "-M", "128"], 128),
         (["-M", "255.255.0.0", "-t", "[fd00:9::1]:80"], 128),
         (["-f", "3", "-6", "-M", "1"], 1),
         (["-f", "3", "-M", "255.0.0.0", "-6"], 128),
@@ -185,6 +193,8 @@ def test_daemon_defaults_and_roles() -> None:
         ("239.255.255.255", ""),
         ("ff02::1", ""),
         ("10.0.0.1", "invalid IPv4 mcast-group `10.0.0.1'"),
+        ("223.255.255.255", "invalid IPv4 mcast-group `223.255.255.255'"),
+        ("240.0.0.1", "invalid IPv4 mcast-group `240.0.0.1'"),
         ("224.1", "invalid IPv4 mcast-group `224.1'"),
         ("x", "invalid IPv4 mcast-group `x'"),
         ("", "invalid IPv4 mcast-group `'"),
@@ -238,6 +248,8 @@ def test_scheduler_flags_that_do_not_fit(words: str, error: str) -> None:
     [
         ("-t 10.9.0.1", "Zero port specified for non-persistent service"),
         ("-t 10.9.0.1:0 -o", "Zero port specified for non-persistent service"),
+        ("-u 10.9.0.1", "Zero port specified for non-persistent service"),
+        ("--sctp-service 10.9.0.1", "Zero port specified for non-persistent service"),
         ("-t 10.9.0.1 -p", ""),
         ("-f 3", ""),
         ("-t 10.9.0.1:80 -o", "One-Packet Scheduling is only for UDP virtual services"),
