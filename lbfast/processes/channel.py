@@ -120,5 +120,9 @@ class Channel:
             return None
         return message
 
+    def fail(self, error: Exception) -> None:
+        """Lets whoever waits for a message get this instead."""
+        self._reader.set_exception(error)
+
     def close(self) -> None:
         self._writer.close()

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import signal
 import socket
-import sys
 from typing import Protocol
 
 import uvloop
@@ -16,7 +15,7 @@ from lbfast.model.configuration import Configuration
 from lbfast.processes import channel as c
 from lbfast.processes.channel import Channel, Setup
 from lbfast.processes.log import set_up
-from lbfast.processes.supervision import FATAL_EXIT
+from lbfast.processes.supervision import FAILED_EXIT, FATAL_EXIT
 
 logger = logging.getLogger("lbfast")
 
@@ -46,29 +45,29 @@ def run(work: Work, fd: int) -> int:
     """Runs a child at its end of the socket pair; returns the exit status."""
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)  # a terminal's signals are the parent's to handle
-    try:
-        return uvloop.run(_serve(work, fd))
-    except (LbfastError, OSError) as failed:
-        print(f"lbfast: {failed}", file=sys.stderr, flush=True)
-        return FATAL_EXIT
+    return uvloop.run(serve(work, fd))
 
 
-async def _serve(work: Work, fd: int) -> int:
+async def serve(work: Work, fd: int) -> int:
     reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=fd))
     channel = Channel(reader, writer)
     setup = await channel.receive()
     if not isinstance(setup, Setup):
         return 0
     set_up(setup.log, work.title)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, channel.send, c.Stop())
+    told = LbfastError("told to end by SIGTERM")
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, channel.fail, told)
+    is_left = False
     try:
         channel.send(c.Ready(await work.start(setup, channel)))
-        is_orphan = await _listen(work, channel, setup.configuration)
-    except BaseException:
-        await work.stop(is_orphan=False)
-        raise
-    await work.stop(is_orphan=is_orphan)
-    channel.close()
+        is_left = True  # whoever comes next takes over what a failure leaves
+        is_left = await _listen(work, channel, setup.configuration)
+    except (LbfastError, OSError) as failed:
+        logger.error("%s", failed)
+        return FAILED_EXIT if is_left or setup.resume else FATAL_EXIT
+    finally:
+        await work.stop(is_orphan=is_left)
+        channel.close()
     return 0
 
 

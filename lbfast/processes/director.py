@@ -114,8 +114,8 @@ class Director:
         family = self._family
         try:
             starting = asyncio.ensure_future(family.start())
-            word = await self._next(starting)
-            if word == "":
+            word = await self._wait_for(starting)
+            if not word:
                 logger.info("ready: director %r, pid %d", self._held.path.name, os.getpid())
                 systemd.ready()
                 if self._options.dump_at_start:
@@ -125,6 +125,18 @@ class Director:
             return 0 if word == "stop" else EXIT_CONFIG
         finally:
             await family.stop()
+
+    async def _wait_for(self, starting: asyncio.Future[None]) -> str:
+        """Waits until all work, or for the word that ends this; others are served later."""
+        later = []
+        word = ""
+        while not starting.done() and word not in ("stop", "failed"):
+            word = await self._next(starting)
+            later.append(word)
+        for each in later:
+            if each not in ("", "stop", "failed"):
+                self._wanted.put_nowait(each)
+        return word if word in ("stop", "failed") else ""
 
     async def _next(self, other: asyncio.Future[None] | None = None) -> str:
         """Returns the next word; "" when `other` is done first, "failed" where all is lost."""

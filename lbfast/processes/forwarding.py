@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from pathlib import Path
 
 from lbfast.config.diff import mark_edits
 from lbfast.control.forwarder import Forwarder, Plan
+from lbfast.errors import ControlError
 from lbfast.model.configuration import Configuration
 from lbfast.processes import channel as c
-
-logger = logging.getLogger("lbfast")
 
 
 class Forwarding:
@@ -26,17 +24,13 @@ class Forwarding:
     async def start(self, setup: c.Setup, channel: c.Channel) -> str:
         self._keep_table = setup.keep_table
         plan = Plan(name=setup.name, control=Path(setup.control), **setup.forwarder)
-        self._forwarder = Forwarder(plan)
-        self._forwarder.standby(setup.standby)
-        await self._forwarder.start()
-        self._forwarder.failed.add_done_callback(self._failed)
+        forwarder = Forwarder(plan)
+        forwarder.standby(setup.standby)
+        await forwarder.start()
+        self._forwarder = forwarder
+        forwarder.failed.add_done_callback(lambda future: channel.fail(_failure(future)))
         await self.reload(Configuration(), setup.configuration)
-        return self._forwarder.describe()
-
-    def _failed(self, future: asyncio.Future[BaseException]) -> None:
-        """Ends this process where a part of it cannot go on; the parent starts another."""
-        logger.error("forwarder: %s", future.result())
-        asyncio.get_running_loop().stop()
+        return forwarder.describe()
 
     async def reload(self, old: Configuration, new: Configuration) -> None:
         assert self._forwarder is not None
@@ -54,3 +48,8 @@ class Forwarding:
         if self._forwarder is not None:
             kept = is_orphan or self._keep_table
             await self._forwarder.stop(keep_arena=kept, keep_rules=is_orphan)
+
+
+def _failure(future: asyncio.Future[BaseException]) -> ControlError:
+    """Returns why a part of the forwarder cannot go on; the parent starts another process."""
+    return ControlError(f"forwarder: {future.result()}")

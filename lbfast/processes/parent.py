@@ -86,6 +86,7 @@ class Family:
         self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._texts: dict[tuple[str, str], asyncio.Future[str]] = {}
         self._is_stopping = False
+        self._hellos = 0
         self._pulse: asyncio.Task[None] | None = None
 
     # ---- from start to stop
@@ -252,22 +253,29 @@ class Family:
             self.failed.set_result(reason)
 
     async def _beat(self) -> None:
-        """Asks the children whether they are there; who does not answer is killed."""
+        """Asks the children whether they are there, again and again."""
         loop = asyncio.get_running_loop()
-        number = 0
         while True:
             await asyncio.sleep(_TICK_S)
             for child in self.children.values():
-                if child.process is None or not child.ready.is_set():
-                    continue
-                if child.watch.is_hung(loop.time()):
-                    logger.warning("%s, pid %d, does not answer: killed", child.kind, child.pid)
-                    self._kill(child)
-                    child.watch.answered()
-                elif child.watch.is_hello_due(loop.time()):
-                    number += 1
-                    child.send(c.Hello(number))
-                    child.watch.asked(loop.time())
+                if child.process is not None:
+                    self._look_after(child, loop.time())
+
+    def _look_after(self, child: Child, now_s: float) -> None:
+        """Kills a child that does not answer, or does not become ready; else says hello."""
+        watch = child.watch
+        if not child.ready.is_set():
+            if watch.is_slow(now_s):
+                logger.warning("%s, pid %d, is not ready: killed", child.kind, child.pid)
+                self._kill(child)
+        elif watch.is_hung(now_s):
+            logger.warning("%s, pid %d, does not answer: killed", child.kind, child.pid)
+            self._kill(child)
+            watch.answered()
+        elif watch.is_hello_due(now_s):
+            self._hellos += 1
+            child.send(c.Hello(self._hellos))
+            watch.asked(now_s)
 
     def _kill(self, child: Child) -> None:
         if child.process is not None:

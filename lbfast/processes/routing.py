@@ -28,9 +28,10 @@ class Routing:
         def entered(instance: VrrpInstance, state: State) -> None:
             channel.send(c.State(instance.name, str(state)))
 
-        self._service = VrrpService(entered)
+        service = VrrpService(entered)
         config = self._own(setup.configuration)
-        await self._service.start(config, setup.masters)
+        await service.start(config, setup.masters)
+        self._service = service
         be_prompt()
         return f"VRRP instances {', '.join(i.name for i in config.instances) or 'none'}"
 

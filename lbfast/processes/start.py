@@ -12,7 +12,8 @@ from typing import Any
 import uvloop
 from pyroute2 import netns
 
-from lbfast.config.load import Loaded
+from lbfast.config.load import Loaded, load
+from lbfast.config.system import System
 from lbfast.control.rundir import check_name, claim, director_name
 from lbfast.errors import ControlError, LbfastError
 from lbfast.processes import pidfiles
@@ -63,16 +64,21 @@ def start(request: Request) -> int:
     if not os.path.exists(request.file):
         logger.error("%s: no such file, expected a configuration", request.file)
         return EXIT_NO_CONFIG
+    if namespace := request.namespace or _named_namespace(request):
+        _enter(namespace)
     loaded = read(Options(request.file, _settings(request, "", "", log), request.config_id))
     if loaded.findings.is_refused:
         logger.error("%s is refused: nothing is started", request.file)
         return EXIT_CONFIG
-    namespace = request.namespace or loaded.configuration.process.net_namespace
-    if namespace:
-        _enter(namespace)
     if request.background:
         _go_to_background()
     return _run(request, loaded, log)
+
+
+def _named_namespace(request: Request) -> str:
+    """Returns what the file says; its interfaces can only be looked for there."""
+    loaded = load(request.file, System(), request.config_id)
+    return loaded.configuration.process.net_namespace
 
 
 def _enter(namespace: str) -> None:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 HELLO_S = 5.0  # between two hellos
 PATIENCE_S = 5.0  # for the answer
+START_PATIENCE_S = 60.0  # for a child to be ready
 LONG_LIFE_S = 60.0  # who lived as long is started again at once
 _MAX_DELAY_S = 60.0
 
-CONFIG_EXIT, FATAL_EXIT = 2, 3  # statuses by which a child says that starting again is no use
+FAILED_EXIT = 1  # what worked before does not any more: starting again may help
+CONFIG_EXIT, FATAL_EXIT = 2, 3  # starting again is no use
 
 
 @dataclass(slots=True)
@@ -38,6 +40,10 @@ class Watch:
 
     def is_hello_due(self, now_s: float) -> bool:
         return self.asked_s is None and now_s >= self.next_hello_s
+
+    def is_slow(self, now_s: float) -> bool:
+        """Returns whether a child that is not ready yet should have been."""
+        return now_s >= self.started_s + START_PATIENCE_S
 
     def is_hung(self, now_s: float) -> bool:
         return self.asked_s is not None and now_s >= self.asked_s + PATIENCE_S

@@ -255,6 +255,16 @@ def test_options_of_keepalived_leave_addresses_and_table(site: Site) -> None:
     director.process.wait_for_line("took over 1 services, 2 servers")
 
 
+def test_signals_before_it_is_ready_are_served_later(site: Site) -> None:
+    words = [*COMMAND, "run", "-f", str(site.file)]
+    process = site.net.start("director", words, "early", environment())
+    process.wait_for_line("starting forwarder")
+    os.kill(process.pid, signal.SIGHUP)
+    process.wait_for_line("ready: director")
+    process.wait_for_line("reloaded ")
+    assert process.stop() == 0
+
+
 @pytest.mark.covers("SIG-07")
 def test_reload_of_a_refused_file_changes_nothing(site: Site) -> None:
     director = site.start()

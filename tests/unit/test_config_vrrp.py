@@ -101,7 +101,7 @@ def test_preemption_is_made_consistent(lines: list[str], nopreempt: bool, delay_
 @pytest.mark.parametrize(
     ("version", "word", "expected_us"),
     [(2, "1.5", 2_000_000), (2, "0.2", 1_000_000), (2, "3", 3_000_000), (3, "1.5", 1_500_000),
-     (3, "0.015", 10_000), (3, "50", 40_950_000)],
+     (3, "0.015", 20_000), (3, "50", 40_950_000)],
 )  # fmt: skip
 def test_interval_is_whole_seconds_in_version_2_only(
     version: int, word: str, expected_us: int
@@ -246,7 +246,8 @@ def test_instance_takes_the_defaults_of_global_defs() -> None:
     assert found.garp.master_delay_us == 9_000_000
     assert found.down_timer_adverts == 5
     assert found.group == packed("224.0.0.99")
-    assert instance("garp_master_repeat 4", before=before).garp.master_repeat == 4
+    own = instance("garp_master_repeat 4", before=before).garp
+    assert (own.master_repeat, own.lower_prio_repeat) == (4, 2)
 
 
 def test_strict_mode_resets_what_the_rfc_forbids() -> None:

@@ -21,11 +21,17 @@ from lbfast.model.marks import FwmarkRule
 from lbfast.model.netlines import Address
 from lbfast.model.vrrp import VrrpConfig, VrrpInstance
 from lbfast.processes import channel as c
-from lbfast.processes import log, reloadtime, systemd
+from lbfast.processes import child, log, reloadtime, systemd
 from lbfast.processes.director import keep_fixed
 from lbfast.processes.ownership import standby
 from lbfast.processes.pidfiles import PARENT, PidFiles, default_paths, read
-from lbfast.processes.supervision import HELLO_S, PATIENCE_S, Watch
+from lbfast.processes.supervision import (
+    FAILED_EXIT,
+    FATAL_EXIT,
+    HELLO_S,
+    PATIENCE_S,
+    Watch,
+)
 
 VIP = bytes((10, 0, 0, 1))
 OTHER = bytes((10, 0, 0, 2))
@@ -315,3 +321,98 @@ def test_reload_is_due_once_and_follows_the_file(tmp_path: Path) -> None:
     path.write_text("12:00:08Z")
     assert not plan.is_due(path, NOON + 7)
     assert plan.is_due(path, NOON + 8)
+
+
+# ---- a child
+
+
+class Toy:
+    """A child's work that notes what is asked of it."""
+
+    title = "toy"
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.fails = fails
+        self.notes: list[str] = []
+
+    async def start(self, setup: c.Setup, channel: c.Channel) -> str:
+        if self.fails:
+            raise ControlError("cannot")
+        self.channel = channel
+        return "toy"
+
+    async def reload(self, old: Configuration, new: Configuration) -> None:
+        self.notes.append(f"reload {old == new}")
+
+    def hear(self, message: c.Message) -> None:
+        self.notes.append(type(message).__name__)
+
+    def text(self, what: str) -> str:
+        return f"text of {what}"
+
+    async def stop(self, *, is_orphan: bool) -> None:
+        self.notes.append(f"stop {is_orphan}")
+
+
+def conversation(work: Toy, *messages: c.Message, then: str = "") -> tuple[int, list[c.Message]]:
+    """Plays the parent of a child: says something, then hears everything it answers."""
+
+    async def play() -> tuple[int, list[c.Message]]:
+        left, right = socket.socketpair()
+        parent = c.Channel(*await asyncio.open_connection(sock=left))
+        running = asyncio.create_task(child.serve(work, right.detach()))
+        parent.send(c.Setup("n", "/c", Configuration(), log=log.LogSettings(is_silent=True)))
+        heard: list[c.Message] = []
+        if not work.fails:
+            heard.append(await parent.receive() or c.Stop())
+        for message in messages:
+            parent.send(message)
+        if then == "leave":
+            parent.close()
+        elif then == "fail":
+            work.channel.fail(ControlError("gone wrong"))
+        status = await running
+        while (answer := await parent.receive()) is not None:
+            heard.append(answer)
+        return status, heard
+
+    before = logging.getLogger().handlers[:]
+    try:
+        return asyncio.run(play())
+    finally:
+        logging.getLogger().handlers[:] = before
+
+
+def test_child_answers_reloads_and_stops() -> None:
+    work = Toy()
+    status, heard = conversation(
+        work, c.Hello(5), c.Reload(Configuration()), c.Ask("data"), c.Restored(), c.Stop()
+    )
+    assert status == 0
+    assert heard == [c.Ready("toy"), c.Hello(5), c.Text("data", "text of data")]
+    assert work.notes == ["reload True", "Restored", "stop False"]
+
+
+def test_child_without_parent_leaves_its_things_to_the_next() -> None:
+    work = Toy()
+    assert conversation(work, then="leave")[0] == 0
+    assert work.notes == ["stop True"]
+
+
+def test_child_that_fails_later_is_worth_starting_again() -> None:
+    work = Toy()
+    assert conversation(work, then="fail")[0] == FAILED_EXIT
+    assert work.notes == ["stop True"]
+
+
+def test_child_that_cannot_start_is_not() -> None:
+    work = Toy(fails=True)
+    assert conversation(work)[0] == FATAL_EXIT
+    assert work.notes == ["stop False"]
+
+
+def test_child_that_is_not_ready_after_a_minute_is_slow() -> None:
+    watch = Watch()
+    watch.start(10.0)
+    assert not watch.is_slow(69.0)
+    assert watch.is_slow(70.0)

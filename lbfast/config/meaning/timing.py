@@ -29,7 +29,7 @@ def advert_us(instance: Instance) -> int:
         instance.error(draft.at("advert_us"), f"advert_int {value / MICRO:g} in version 3",
                        "40.95 is used")  # fmt: skip
         return _V3_MAX_US
-    return value // _V3_UNIT_US * _V3_UNIT_US
+    return (value + _V3_UNIT_US // 2) // _V3_UNIT_US * _V3_UNIT_US
 
 
 def garp(draft: Draft, globals_: Draft, is_strict: bool) -> Garp:
@@ -39,10 +39,14 @@ def garp(draft: Draft, globals_: Draft, is_strict: bool) -> Garp:
         return int(draft.get(name, globals_.get(name, default)))
 
     is_minimal = bool(globals_.get("vrrp_min_garp"))
-    delay = said("garp_master_delay_s", 0 if is_minimal else 5)
-    repeat = said("garp_master_repeat", 1 if is_minimal else 5)
-    lower_delay = 0 if is_strict else said("garp_lower_prio_delay_s", delay)
-    lower_repeat = 0 if is_strict else said("garp_lower_prio_repeat", repeat)
+    usual = (0, 1) if is_minimal else (5, 5)
+    delay = said("garp_master_delay_s", usual[0])
+    repeat = said("garp_master_repeat", usual[1])
+    # without words of their own these two follow global_defs, not the instance
+    after = globals_.get("garp_master_delay_s", usual[0])
+    times = globals_.get("garp_master_repeat", usual[1])
+    lower_delay = 0 if is_strict else said("garp_lower_prio_delay_s", after)
+    lower_repeat = 0 if is_strict else said("garp_lower_prio_repeat", times)
     extra = draft.get("garp_extra_if", globals_.get("vrrp_garp_extra_if", (False, 0)))
     return Garp(
         master_delay_us=delay * MICRO,
