@@ -224,6 +224,18 @@ def test_weight_of_a_track_line_goes_before_that_of_the_script() -> None:
     assert [(t.weight, t.reverse) for t in given.tracking.scripts] == [(7, True)]
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [("", (-5, True)), ("weight 7", (7, True)), ("weight 7 noreverse", (7, False))],
+)
+def test_reverse_of_a_script_holds_unless_the_line_says_otherwise(
+    line: str, expected: tuple[int, bool]
+) -> None:
+    block = "vrrp_script chk {\n script /bin/true\n weight -5 reverse\n}\n"
+    (track,) = instance(f"track_script {{\n chk {line}\n }}", before=block).tracking.scripts
+    assert (track.weight, track.reverse) == expected
+
+
 def test_members_of_a_sync_group_have_no_weights() -> None:
     lines = "track_interface {\n eth1 weight 9\n }"
     group = "vrrp_sync_group G {\n group {\n V\n W\n nobody\n }\n%s\n}\n"

@@ -33,12 +33,12 @@ _NUMBER = re.compile(r"[+-]?\d+", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class TrackLine:
-    """One line of a track block; without `weight` the object's own holds."""
+    """One line of a track block; what it does not say is the object's own."""
 
     name: str
     place: Place
     weight: int | None = None
-    reverse: bool = False
+    reverse: bool | None = None
 
 
 def weight_words(words: tuple[str, ...], limit: int) -> tuple[int, bool]:
@@ -60,7 +60,8 @@ def track_line(limit: int) -> Callable[[Statement], TrackLine]:
             return TrackLine(name, line.place)
         if rest[0] != "weight":
             raise Bad(f"{rest[0]!r}", "expected weight")
-        return TrackLine(name, line.place, *weight_words(rest[1:], limit))
+        weight, reverse = weight_words(rest[1:], limit)
+        return TrackLine(name, line.place, weight, reverse if rest[2:] else None)
 
     return read
 

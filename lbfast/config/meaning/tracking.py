@@ -160,7 +160,7 @@ def tracking(context: Context, draft: Draft, known: Trackers, what: str) -> Trac
             )
             continue
         context.require_interface(line.name, line.place, f"{what}: track_interface")
-        interfaces.append(Track(line.name, line.weight or 0, line.reverse))
+        interfaces.append(Track(line.name, line.weight or 0, bool(line.reverse)))
     return Tracking(interfaces=tuple(interfaces), **found)
 
 
@@ -185,6 +185,6 @@ def _track(
     tracked = objects[line.name]
     if tracked is None:
         return None
-    if line.weight is None:
-        return Track(line.name, tracked.weight, tracked.reverse)
-    return Track(line.name, line.weight, line.reverse)
+    weight = tracked.weight if line.weight is None else line.weight
+    reverse = tracked.reverse if line.reverse is None else line.reverse
+    return Track(line.name, weight, reverse)
