@@ -68,6 +68,20 @@ def test_first_packet_of_a_passive_data_connection_says_the_clients_port(
     assert stranger.to == "host"
 
 
+@pytest.mark.covers("C-160")
+def test_connection_of_the_clients_port_comes_before_one_of_any_port(session: Session) -> None:
+    session.ask("PORT 10,1,0,77,20,9\r\n")
+    session.ask("PASV\r\n")
+    session.answer("227 Entering Passive Mode (10,2,0,3,0,20).\r\n")
+    lab = session.director
+    assert {row[0] for row in announced(lab)} == {f"{CLIENT}:5129", f"{CLIENT}:0"}
+    (out,) = lab.client(IP(src=CLIENT, dst=VIP) / TCP(sport=5129, dport=20, flags="A"))
+    assert out.to == "real:3"
+    assert sorted(r.client for r in lab.rows()) == [
+        f"{CLIENT}:0", f"{CLIENT}:20000", f"{CLIENT}:5129"
+    ]  # fmt: skip
+
+
 def test_data_connection_is_announced_once_and_waits_anew(session: Session) -> None:
     session.ask("PASV\r\n")
     session.answer(ASKED)

@@ -34,7 +34,6 @@ STATES = [
         ("C-169", ">S <R", "CLOSE"),
         ("C-171", ">S <SA >A >S", "ESTABLISHED"),
         ("C-172", ">S <SA >A >0", "CLOSE"),
-        ("C-173", ">S <SA >A >F", "CLOSE_WAIT"),
         ("C-182", ">S", "SYN_RECV"),
     ]
 ]
@@ -47,6 +46,26 @@ SECURE = [
 @pytest.mark.parametrize(("steps", "state"), STATES)
 def test_segments_lead_to_the_state(steps: str, state: str) -> None:
     assert run(lab(), steps) == state
+
+
+@pytest.mark.covers("C-170", "C-171")
+@pytest.mark.parametrize(
+    ("how", "steps", "before", "after"),
+    [
+        ("-m", ">S <SA >A", "ESTABLISHED", "ESTABLISHED"),
+        ("-m", ">S <SA >A <FA", "FIN_WAIT", "SYN_RECV"),
+        ("-m", ">S <SA >A <FA >FA", "TIME_WAIT", "SYN_RECV"),
+        ("-m", ">S <SA >A <R", "CLOSE", "SYN_RECV"),
+        ("-g", ">S >A", "ESTABLISHED", "ESTABLISHED"),
+        ("-g", ">S >A >FA", "FIN_WAIT", "SYN_RECV"),
+        ("-g", ">S >FA", "TIME_WAIT", "SYN_RECV"),
+        ("-g", ">S >A >R", "CLOSE", "SYN_RECV"),
+    ],
+)
+def test_syn_on_an_old_connection(how: str, steps: str, before: str, after: str) -> None:
+    world = lab(how, conn_reuse_mode=0)
+    assert run(world, steps) == before
+    assert run(world, ">S") == after
 
 
 @pytest.mark.parametrize(("steps", "state"), SECURE)

@@ -168,7 +168,7 @@ def test_nat_icmp_send_tells_nothing_of_an_abort(chunk: int, told: bool) -> None
     assert out.to_host is not told
 
 
-@pytest.mark.covers("C-068", "C-069", "C-161")
+@pytest.mark.covers("C-068", "C-069", "C-161", "C-173")
 def test_passing_reply_of_a_direct_server_is_only_accounted() -> None:
     world = lab("-g")
     world.ask(4000)

@@ -105,6 +105,7 @@ def test_engine_columns_only_for_rows_that_have_them() -> None:
     )
     plain = connection(TCP, "NONE", 59, CLIENT, VIP, REAL)
     assert connection_row(plain, style).endswith(" 10.0.0.1:8080\n")
+    assert connection_row(with_data, Style()).endswith(" 10.0.0.1:8080\n")
 
 
 @pytest.mark.covers("C-398", "C-399")
