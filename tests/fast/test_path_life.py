@@ -145,6 +145,22 @@ def test_template_binds_the_client_and_counts_apart() -> None:
     assert world.ask(4000) == "10.2.0.2:80"
     world.engine.estimate()
     assert world.server("10.2.0.2:80").stats.conns == 3
+    assert world.service().stats.conns == world.engine.total()[0] == 4
+
+
+@pytest.mark.covers("C-256")
+def test_template_of_a_deleted_server_is_renamed_and_stays_so() -> None:
+    world = lab(service="-s rr -p 100", n=2)
+    assert world.ask(4000) == "10.2.0.2:80"
+    world.words(f"-d -t {VIP}:80 -r 10.2.0.2:80")
+    assert world.ask(4001) == "10.2.0.1:80"
+    templates = [row[2:4] for row in world.connections() if row[1] == f"{CLIENT}:0"]
+    invalid = [f"{VIP}:65535", "10.2.0.2:65535"]
+    assert sorted(templates) == sorted([invalid, [f"{VIP}:80", "10.2.0.1:80"]])
+    world.words(f"-a -t {VIP}:80 -r 10.2.0.2:80 -m")
+    world.words(f"-d -t {VIP}:80 -r 10.2.0.1:80")
+    assert world.ask(4002) == "10.2.0.2:80"
+    assert world.loads() == {"10.2.0.2:80": (2, 0, 2)}  # a new template beside the renamed one
 
 
 @pytest.mark.covers("C-257")
@@ -168,7 +184,10 @@ def test_template_outlives_its_connections_by_a_minute_at_most() -> None:
     assert 57 <= world.state(0)[1] <= 60
     world.ask(4001)
     assert world.state(0)[1] == 60  # for good
-    world.wait(990)
+    for _ in range(6):
+        world.wait(100)
+        assert world.state(0)[1] <= 60
+    world.wait(390)
     assert [row[1] for row in world.connections()] in ([f"{CLIENT}:0"], [])
     world.wait(61)
     assert world.connections() == []
@@ -217,8 +236,24 @@ def test_three_levels_count_lengths_of_the_packet_as_it_came() -> None:
     assert world.engine.total() == (0,) * 10
     world.words(f"-d -t {VIP}:80 -r 10.2.0.1:80")
     world.ask(4000, "A")
+    world.answer("10.2.0.1:80", f"{CLIENT}:4000")
+    assert world.send(head(False) / ICMP(type=3, code=1) / inner)
     world.engine.estimate()
     assert world.engine.total()[:5] == (0,) * 5
+    world.words(f"-a -t {VIP}:80 -r 10.2.0.1:80 -m")
+    world.engine.estimate()
+    assert world.server("10.2.0.1:80").stats.outpkts == 0
+
+
+@pytest.mark.covers("C-273")
+def test_error_of_a_server_counts_as_its_packet() -> None:
+    world = lab()
+    world.ask(4000)
+    inner = IP(src=CLIENT, dst="10.2.0.1") / TCP(sport=4000, dport=80)
+    world.one(IP(src="10.2.0.1", dst=CLIENT) / ICMP(type=3, code=1) / inner, "real")
+    world.engine.estimate()
+    s = world.server("10.2.0.1:80").stats
+    assert (s.inpkts, s.outpkts, s.inbytes, s.outbytes) == (1, 1, 40, 68)
 
 
 @pytest.mark.covers("C-272")
@@ -235,12 +270,12 @@ def test_replies_past_the_director_are_not_counted(how: str) -> None:
 def test_rates_follow_the_kernels_filter() -> None:
     world = lab()
     packets = octets = 0
-    for number in (7, 0, 100, 3, 3, 3, 0, 0, 50):
+    for number in (4, 7, 0, 100, 3, 3, 3, 0, 0, 50):  # the first ends in the middle of a unit
         for _ in range(number):
-            world.send(head(False) / TCP(sport=4000, dport=80, flags="S"))
+            world.send(head(False) / TCP(sport=4000, dport=80, flags="S") / Raw(b"x"))
         world.engine.estimate()
         packets += ((number << 9) - packets) >> 2
-        octets += ((number * 40 << 4) - octets) >> 2
+        octets += ((number * 41 << 4) - octets) >> 2
         s = world.service().stats
         assert (s.inpps, s.inbps) == ((packets + 511) >> 10, (octets + 15) >> 5)
     before = world.service().stats

@@ -22,7 +22,7 @@ from lbfast.model import (
     VirtualService,
 )  # fmt: skip
 from lbfast.replay.network import packed
-from tests.fast.path import VIP, VIP6, Lab
+from tests.fast.path import CLIENT, VIP, VIP6, Lab
 
 KEY = ServiceKey(AF_INET, 6, packed(VIP), 80)
 KEY6 = ServiceKey(AF_INET6, 6, packed(VIP6), 80)
@@ -294,3 +294,25 @@ def test_time_outs_are_those_of_established_fin_wait_and_udp() -> None:
     assert world.state(4000) == ("ESTABLISHED", 100)
     world.ask(4000, "FA")
     assert world.state(4000) == ("FIN_WAIT", 30)
+
+
+@pytest.mark.covers("C-177")
+@pytest.mark.parametrize(
+    ("segments", "state", "seconds"),
+    [
+        ("S", "SYN_RECV", 60),
+        ("S <SA <FA FA", "TIME_WAIT", 120),
+        ("S R A R", "CLOSE", 10),
+        ("S <SA A FA", "CLOSE_WAIT", 60),
+        ("<SA S", "SYN_RECV", 60),
+    ],
+)
+def test_other_time_outs_stay(segments: str, state: str, seconds: int) -> None:
+    world = lab("10.2.0.1:80")
+    world.words("--set 100 20 30")
+    for word in segments.split():
+        if word[0] == "<":
+            world.answer("10.2.0.1:80", f"{CLIENT}:4000", word[1:])
+        else:
+            world.ask(4000, word)
+    assert world.state(4000) == (state, seconds)
