@@ -20,6 +20,9 @@ class Host(Protocol):
     def has_interface(self, name: str) -> bool:
         """Returns whether there is an interface of that name now."""
 
+    def within(self, namespace: str) -> Host:
+        """Returns the host with the interfaces of a network namespace; OSError without one."""
+
     def find_program(self, word: str) -> str:
         """Returns the path of what exists, looked up in PATH for a bare name, or ""."""
 

@@ -70,6 +70,7 @@ def load(path: str, host: Host, config_id: str = "") -> Loaded:
 
 def assemble(top: Draft, host: Host, findings: Findings) -> Configuration:
     """Returns what the blocks mean together."""
+    host = _host_within(top, host, findings)
     context = Context(host, findings, top.get("global_defs") or Draft(top.place))
     _judge_globals(context)
     known = trackers(context, top)
@@ -109,6 +110,21 @@ def assemble(top: Draft, host: Host, findings: Findings) -> Configuration:
         local,
         tuple(top.get("marks", [])),
     )
+
+
+def _host_within(top: Draft, host: Host, findings: Findings) -> Host:
+    """Returns the host as net_namespace sees it."""
+    namespace = top.get("net_namespace")
+    if not namespace:
+        return host
+    try:
+        return host.within(namespace)
+    except OSError as failed:
+        findings.refuse(
+            top.at("net_namespace"), f"net_namespace {namespace}: {failed.strerror}",
+            "expected a network namespace",
+        )  # fmt: skip
+        return host
 
 
 def _judge_globals(context: Context) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import glob
 import grp
 import os
@@ -9,13 +10,39 @@ import pwd
 import shutil
 import socket
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+_CLONE_NEWNET = 0x40000000  # linux/sched.h
+_libc = ctypes.CDLL(None, use_errno=True)
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+def _interfaces() -> frozenset[str]:
+    return frozenset(name for _, name in socket.if_nameindex())
+
+
+def _interfaces_of(namespace: str) -> frozenset[str]:
+    """Returns the interfaces of another namespace: a thread of its own enters it."""
+
+    def enter_and_look() -> frozenset[str]:
+        if _libc.setns(handle, _CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), namespace)
+        return _interfaces()
+
+    handle = os.open(f"/run/netns/{namespace}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            return pool.submit(enter_and_look).result()
+    finally:
+        os.close(handle)
+
+
 class System:
-    """Implements `lbfast.config.host.Host`."""
+    """Implements `lbfast.config.host.Host`; interfaces are the namespace's, "" for our own."""
+
+    def __init__(self, namespace: str = "") -> None:
+        self._interfaces = _interfaces_of(namespace) if namespace else None
 
     def read_lines(self, path: str) -> list[str]:
         text = Path(path).read_bytes().decode("utf-8", "surrogateescape")
@@ -32,7 +59,10 @@ class System:
         return stat.S_ISREG(mode) and not mode & 0o111
 
     def has_interface(self, name: str) -> bool:
-        return name in {found for _, found in socket.if_nameindex()}
+        return name in (_interfaces() if self._interfaces is None else self._interfaces)
+
+    def within(self, namespace: str) -> System:
+        return System(namespace)
 
     def find_program(self, word: str) -> str:
         if "/" in word:

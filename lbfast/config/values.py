@@ -15,6 +15,7 @@ MICRO = 1_000_000
 _ON = frozenset(("on", "true", "yes"))
 _OFF = frozenset(("off", "false", "no"))
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+_TAIL = re.compile("[/-]")
 _DECIMAL = re.compile(r"(\d*)(?:\.(\d*))?", re.ASCII)
 
 
@@ -151,8 +152,13 @@ def packed(word: str) -> bytes:
         raise Bad(f"{word!r}", "expected an IPv4 or IPv6 address") from None
 
 
+def lone(word: str) -> bytes:
+    """Returns one address; a length or the end of a range behind it means nothing."""
+    return packed(_TAIL.split(word, maxsplit=1)[0])
+
+
 def address(given: Statement) -> bytes:
-    return packed(given.word())
+    return lone(given.word())
 
 
 def port(word: str) -> int:

@@ -83,7 +83,7 @@ def _named_namespace(request: Request) -> str:
 
 def _enter(namespace: str) -> None:
     try:
-        netns.setns(namespace)
+        netns.setns(namespace, flags=os.O_RDONLY)  # else a missing one would be made
     except OSError as failed:
         raise ControlError(f"network namespace {namespace!r}: {failed.strerror}") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,15 @@ def test_missing_capability_is_named(net: Net, capability: str, name: str) -> No
 def test_second_director_of_a_namespace_is_refused(net: Net, director: Directors) -> None:
     director(net)
     assert_sentence(run(net, "run"), "runs already")
+
+
+def test_missing_namespace_is_named_and_not_made(net: Net, tmp_path: Path) -> None:
+    file = tmp_path / "keepalived.conf"
+    file.write_text("net_namespace lbfast-nowhere\n")
+    done = run(net, "run", "-f", str(file))
+    assert done.returncode not in (0, None)
+    assert "'lbfast-nowhere': No such file or directory" in done.stderr.splitlines()[-1]
+    assert not Path("/run/netns/lbfast-nowhere").exists()
 
 
 def test_words_without_a_director_say_so(net: Net) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 from dataclasses import dataclass, field
 
@@ -22,6 +23,7 @@ class MemoryHost:
     accounts: frozenset[str] = frozenset(("root", "daemon"))
     name: str = "node1.example.org"
     variables: dict[str, str] = field(default_factory=dict)
+    namespaces: dict[str, frozenset[str]] = field(default_factory=dict)  # interfaces of each
 
     def read_lines(self, path: str) -> list[str]:
         if path not in self.files:
@@ -36,6 +38,11 @@ class MemoryHost:
 
     def has_interface(self, name: str) -> bool:
         return name in self.interfaces
+
+    def within(self, namespace: str) -> MemoryHost:
+        if namespace not in self.namespaces:
+            raise FileNotFoundError(2, "No such file or directory", namespace)
+        return dataclasses.replace(self, interfaces=self.namespaces[namespace])
 
     def find_program(self, word: str) -> str:
         if "/" in word:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from lbfast.config.findings import Severity
 from lbfast.config.load import Loaded
+from lbfast.config.system import System
 from lbfast.model import ServiceFlags
-from tests.unit.config_host import MAIN, complaints, read
+from lbfast.model.vrrp import VmacKind
+from tests.unit.config_host import MAIN, MemoryHost, complaints, read
 
 VIP = " interface eth0\n virtual_router_id 3\n virtual_ipaddress {\n 10.0.0.1\n }\n"
 TRACKED = {
@@ -169,3 +173,64 @@ def test_quorum_and_hysteresis_are_unsigned_numbers() -> None:
 def test_empty_group_of_addresses_is_removed_and_reported() -> None:
     loaded = read("virtual_server_group x {\n}\n")
     assert complaints(loaded) == [f"{MAIN}:1: virtual_server_group x is empty, removed"]
+
+
+@pytest.mark.parametrize("tail", ["/24", "/x", "-9"])
+def test_tail_of_a_lone_address_means_nothing(tail: str) -> None:
+    peers = f" unicast_src_ip 10.0.0.7{tail}\n unicast_peer {{\n 10.0.0.8{tail}\n }}\n"
+    loaded = read(f"vrrp_instance V {{\n{VIP}{peers}}}\n")
+    assert complaints(loaded) == []
+    instance = loaded.configuration.vrrp.instances[0]
+    assert [peer.addr for peer in instance.peers] == [bytes((10, 0, 0, 8))]
+    assert instance.source == bytes((10, 0, 0, 7))
+    check = f" TCP_CHECK {{\n connect_ip 10.0.0.9{tail}\n }}"
+    service = (SERVICE % (" lb_algo rr", check)).replace("10.0.0.1 80", f"10.0.0.1{tail} 80")
+    loaded = read(service.replace("10.0.0.2 80", f"10.0.0.2{tail} 80"))
+    assert complaints(loaded) == []
+    made = loaded.configuration.check.services[0]
+    assert made.services[0].key.addr == bytes((10, 0, 0, 1))
+    assert made.servers[0].server.key.addr == bytes((10, 0, 0, 2))
+
+
+def test_range_among_the_addresses_of_an_instance_is_none() -> None:
+    loaded = read(f"vrrp_instance V {{\n{VIP}}}\n".replace("10.0.0.1", "10.0.0.1-9"))
+    assert complaints(loaded)[0].startswith(f"{MAIN}:5: 10.0.0.1-9: ")
+
+
+def test_every_interface_that_is_named_has_to_be_there() -> None:
+    loaded = read(f"vrrp_instance V {{\n interface eth9\n{VIP}}}\n")
+    assert complaints(loaded) == [
+        f"{MAIN}:2: (V): interface eth9 does not exist, expected an interface"
+    ]
+    assert loaded.configuration.vrrp.instances[0].interface == "eth0"
+
+
+def test_peers_without_an_interface_are_reported_and_have_no_vmac() -> None:
+    peers = " use_vmac\n unicast_peer {\n 10.0.0.8\n }\n"
+    loaded = read(f"vrrp_instance V {{\n{VIP}{peers}}}\n".replace(" interface eth0\n", ""))
+    assert [line.split(":")[1] for line in complaints(loaded)] == ["1", "6"]
+    assert not loaded.findings.is_refused
+    assert loaded.configuration.vrrp.instances[0].vmac.kind is VmacKind.NONE
+
+
+def test_interfaces_are_those_of_the_configuration_s_namespace() -> None:
+    text = f"net_namespace blue\nvrrp_instance V {{\n{VIP}}}\n"
+    host = MemoryHost(namespaces={"blue": frozenset(("lo",)), "red": frozenset(("eth0",))})
+    assert complaints(read(text, host)) == [
+        f"{MAIN}:3: (V): interface eth0 does not exist, expected an interface"
+    ]
+    host = dataclasses.replace(host, interfaces=frozenset())
+    assert complaints(read(text.replace("blue", "red"), host)) == []
+
+
+def test_missing_namespace_is_refused() -> None:
+    loaded = read("net_namespace green\n")
+    assert complaints(loaded) == [
+        f"{MAIN}:1: net_namespace green: No such file or directory, expected a network namespace"
+    ]
+    assert loaded.findings.is_refused
+
+
+def test_system_without_a_namespace_says_so() -> None:
+    with pytest.raises(FileNotFoundError):
+        System().within("no such namespace")

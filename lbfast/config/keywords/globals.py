@@ -16,6 +16,7 @@ from lbfast.config.values import (
     Statement,
     choice,
     integer,
+    lone,
     optional_boolean,
     optional_string,
     packed,
@@ -68,7 +69,7 @@ def multicast(size: int) -> Callable[[Statement], bytes]:
     """Reads a group address of 4 or 16 bytes."""
 
     def read(given: Statement) -> bytes:
-        group = packed(given.word())
+        group = lone(given.word())
         if len(group) != size or (group[0] >> 4 != 0xE if size == 4 else group[0] != 0xFF):
             raise Bad(f"{given.word()!r}", "expected a multicast address of that family")
         return group

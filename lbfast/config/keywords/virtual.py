@@ -29,6 +29,7 @@ from lbfast.config.values import (
     Missing,
     Statement,
     integer,
+    lone,
     optional_boolean,
     packed,
     port,
@@ -142,7 +143,7 @@ def endpoint(words: tuple[str, ...]) -> tuple[bytes, int]:
     if not words:
         raise Missing(2)
     number = whole(words[1], 0, 65535, "a port") if len(words) > 1 else 0
-    return packed(words[0]), number
+    return lone(words[0]), number
 
 
 def _family(given: Statement) -> int:

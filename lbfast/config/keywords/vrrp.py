@@ -18,6 +18,7 @@ from lbfast.config.values import (
     Statement,
     address,
     integer,
+    lone,
     optional_boolean,
     optional_string,
     packed,
@@ -123,6 +124,12 @@ AUTHENTICATION: Table = {
 }
 
 
+def _interface(loader: Loader, draft: Draft, given: Statement) -> None:
+    """Takes the interface; every one that is named has to be there, the last one holds."""
+    draft.put("interface", given.word(), given.place)
+    draft.add("interfaces", given.word(), given.place)
+
+
 def _peer(line: Statement) -> Peer:
     limits: dict[str, int] = {}
     words = iter(line.words[1:])
@@ -130,7 +137,7 @@ def _peer(line: Statement) -> Peer:
         if word not in ("min_ttl", "max_ttl"):
             raise Bad(f"{word!r}", "expected min_ttl or max_ttl")
         limits[word] = whole(next(words, ""), 0, 255)
-    return Peer(packed(line.words[0]), limits.get("min_ttl"), limits.get("max_ttl"))
+    return Peer(lone(line.words[0]), limits.get("min_ttl"), limits.get("max_ttl"))
 
 
 def _address_or_none(line: Statement) -> object:
@@ -187,7 +194,7 @@ _NOTIFY: Table = {
 }
 _CORE: Table = {
     "state": Call(_state),
-    "interface": Value("interface", string),
+    "interface": Call(_interface),
     "virtual_router_id": Value("vrid", integer(1, 255, strict=True)),
     "priority": Value("priority", integer(1, 255, strict=True)),
     "advert_int": Value("advert_us", _advert),

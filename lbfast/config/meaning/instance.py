@@ -71,15 +71,24 @@ class Instance:
         draft = self.draft
         if "vrid" not in draft:
             self.refuse(draft.place, "no virtual_router_id", "expected one from 1 to 255")
-        peers = draft.get("peers")
-        if not draft.get("interface") and not peers:
-            self.refuse(draft.place, "no interface", "expected one")
-        self.context.require_interface(
-            draft.get("interface", ""), draft.at("interface"), f"({self.name})"
-        )
+        if "interface" not in draft:
+            self._no_interface()
+        for name, place in zip(
+            draft.get("interfaces", []), draft.items.get("interfaces", []), strict=True
+        ):
+            self.context.require_interface(name, place, f"({self.name})")
         self.fields["vrid"] = draft.get("vrid", 0)
         self.fields["interface"] = draft.get("interface", "")
         return "vrid" in draft
+
+    def _no_interface(self) -> None:
+        """Without peers there is nowhere to send; with them keepalived 2.2 wants one as well."""
+        if not self.draft.get("peers"):
+            self.refuse(self.draft.place, "no interface", "expected one")
+            return
+        self.error(self.draft.place, "no interface", "expected one; keepalived 2.2 needs it")
+        for field in ("use_vmac", "use_ipvlan"):
+            self.clear(field, "without an interface")
 
     def find_addresses(self) -> None:
         """Settles the family, by the first address, and the two lists of addresses."""
