@@ -98,7 +98,7 @@ class VrrpService:
         )
         self.host.place_static(VrrpConfig(), config)
         self.host.links.drain()
-        self._connect({})
+        self._connect(None)
         self.host.links.start(self._loop)
         delay_s = self._startup_delay_s()
         if delay_s > 0 and not masters:
@@ -131,7 +131,7 @@ class VrrpService:
             station = Station(instance, self.host.links, self.host.vmacs)
             self.stations[instance.name] = station
 
-    def _connect(self, known_scripts: dict[str, bool | None]) -> None:
+    def _connect(self, before: Trackers | None) -> None:
         """Open what a configuration listens to and looks at."""
         instances = self.config.instances
         self._virtual = frozenset(
@@ -146,7 +146,7 @@ class VrrpService:
             self.config, self.router.watched(), self.host.links, self._value_changed
         )
         self._refresh_stations()
-        self.trackers.start(self._loop, self.clock, known_scripts)
+        self.trackers.start(self._loop, self.clock, before)
 
     # -- events
 
@@ -286,9 +286,9 @@ class VrrpService:
         """Go from one configuration to another; only differences are felt outside."""
         plan = match(old, new)
         self._retire([instance.name for instance in plan.removed])
-        known = self.trackers.known_scripts() if self.trackers is not None else {}
-        if self.trackers is not None:
-            self.trackers.stop()
+        trackers = self.trackers
+        if trackers is not None:
+            trackers.stop(keeps_bfd=True)
         machines, stations = self.router.machines, self.stations
         groups = {group.config.name: group.state for group in self.router.groups}
         for before, after in plan.kept:
@@ -304,7 +304,7 @@ class VrrpService:
         self._equip(plan.added)
         self.host.place_static(old, new)
         self.host.links.drain()
-        self._connect(known)
+        self._connect(trackers)
         now = self.clock.now()
         for _, after in plan.kept:
             self._perform(self.router.change(after.name, after, now))

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from lbfast.model.vrrp import VrrpConfig
+from lbfast.vrrp.bfdwatch import BfdWatch
 from lbfast.vrrp.clock import Clock
 from lbfast.vrrp.files import FileWatch
 from lbfast.vrrp.links import Links
@@ -28,6 +29,7 @@ class Trackers:
         self.scripts: dict[str, ScriptTracker] = {}
         self._files: FileWatch | None = None
         self._processes: ProcessWatch | None = None
+        self._bfd: BfdWatch | None = None
         self._delays = {delay.interface: delay for delay in config.up_down_delays}
         self._debounced: dict[str, Debounce] = {}
         self._clock: Clock | None = None
@@ -36,9 +38,9 @@ class Trackers:
         return {name for found, name in self._watched if found is kind}
 
     def start(
-        self, loop: asyncio.AbstractEventLoop, clock: Clock, known: dict[str, bool | None]
+        self, loop: asyncio.AbstractEventLoop, clock: Clock, before: Trackers | None
     ) -> None:
-        """Begin; `known` holds what an older configuration knew of its scripts."""
+        """Begin; `before` were an older configuration's, and have been stopped."""
         self._clock = clock
         for name in self._named(Kind.INTERFACE):
             self.link_changed(name)
@@ -55,11 +57,36 @@ class Trackers:
             lambda name, is_up: self._on_value((Kind.PROCESS, name), int(is_up)),
         )
         self._processes.start()
+        self._start_bfd(loop, clock, before.release_bfd() if before else None)
+        known = before.known_scripts() if before else {}
         for config in self._config.scripts:
             if config.name in self._named(Kind.SCRIPT):
                 self._start_script(loop, ScriptTracker(
                     loop, config, self._script_changed, known.get(config.name)
                 ))  # fmt: skip
+
+    def _start_bfd(
+        self, loop: asyncio.AbstractEventLoop, clock: Clock, before: BfdWatch | None
+    ) -> None:
+        """Go on with the sessions there are if they are the same, else begin anew."""
+        names = self._named(Kind.BFD)
+        wanted = tuple(bfd for bfd in self._config.bfds if bfd.name in names)
+        if before is not None and before.configs == wanted:
+            self._bfd = before
+            before.go_on(self._bfd_changed)
+            return
+        if before is not None:
+            before.stop()
+        self._bfd = BfdWatch(loop, clock, wanted, self._bfd_changed)
+        self._bfd.start()
+
+    def _bfd_changed(self, name: str, is_up: bool) -> None:
+        self._on_value((Kind.BFD, name), int(is_up))
+
+    def release_bfd(self) -> BfdWatch | None:
+        """Hand the BFD sessions over: they outlive these trackers."""
+        found, self._bfd = self._bfd, None
+        return found
 
     def _start_script(self, loop: asyncio.AbstractEventLoop, tracker: ScriptTracker) -> None:
         self.scripts[tracker.config.name] = tracker
@@ -107,7 +134,8 @@ class Trackers:
         if self._clock is not None and self._debounced[name].due(self._clock.now()):
             self._on_value((Kind.INTERFACE, name), int(self._debounced[name].is_up))
 
-    def stop(self) -> None:
+    def stop(self, *, keeps_bfd: bool = False) -> None:
+        """End everything; with `keeps_bfd` somebody takes the BFD sessions over."""
         self._clock = None
         for script in self.scripts.values():
             script.stop()
@@ -115,3 +143,5 @@ class Trackers:
             self._files.stop()
         if self._processes is not None:
             self._processes.stop()
+        if self._bfd is not None and not keeps_bfd:
+            self._bfd.stop()

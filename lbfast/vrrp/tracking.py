@@ -37,8 +37,6 @@ class Effect:
 def effect(kind: Kind, track: Track, value: int | None) -> Effect:
     """Return the row of the table of spec 4.9 for one object."""
     weight = -track.weight if track.reverse else track.weight
-    if value is None and kind is Kind.BFD:
-        return Effect()  # no sessions are run: it must not keep an instance waiting
     if value is None:
         return Effect(is_waited_for=track.weight == 0)
     if kind is Kind.FILE:

@@ -144,7 +144,9 @@ class Router:
         self._starts += 1
         base = self.net.scratch / f"{self.host}-{self._starts}"
         if self.kind == "keepalived":
-            words = ["keepalived", "-n", "-l", "-D", "-G", "-P", "-f", str(self.path)]
+            words = ["keepalived", "-n", "-l", "-D", "-G", "-f", str(self.path)]
+            if "bfd_instance" not in self.path.read_text():
+                words.append("-P")
             for option, name in (("-p", "pid"), ("-r", "vrrp"), ("-c", "chk"), ("-b", "bfd")):
                 words += [option, f"{base}.{name}"]
             ready = "Entering BACKUP STATE"

@@ -73,7 +73,7 @@ def test_priority_stays_in_its_bounds(base: int, weight: int, expected: int) -> 
 
 
 def test_unknown_result_decides_nothing_but_is_waited_for() -> None:
-    lines = [(Kind.SCRIPT, Track("a")), (Kind.SCRIPT, Track("b", -20)), (Kind.BFD, Track("c"))]
+    lines = [(Kind.SCRIPT, Track("a")), (Kind.SCRIPT, Track("b", -20))]
     verdict = judge(100, lines, {})
     assert (verdict.priority, verdict.causes) == (100, frozenset())
     assert verdict.waiting == {"script a"}
