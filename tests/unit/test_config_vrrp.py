@@ -262,6 +262,46 @@ def test_instance_takes_the_defaults_of_global_defs() -> None:
     assert (own.master_repeat, own.lower_prio_repeat) == (4, 2)
 
 
+@pytest.mark.covers("VRP-42")
+@pytest.mark.parametrize(
+    ("line", "field", "expected"),
+    [
+        ("preempt_delay 3", "preempt_delay_us", 0),
+        ("down_timer_adverts 5", "down_timer_adverts", 3),
+        ("higher_prio_send_advert", "higher_prio_send_advert", False),
+        ("lower_prio_no_advert off", "lower_prio_no_advert", True),
+        ("accept", "accept", False),
+        ("state MASTER\n priority 9", "wants_master", False),
+        ("priority 255\n state BACKUP", "wants_master", True),
+        ("authentication {\n auth_type PASS\n auth_pass x\n }", "auth_type", AuthType.NONE),
+    ],
+)
+def test_strict_mode_resets_a_word_with_a_message(line: str, field: str, expected: object) -> None:
+    loaded = read("global_defs {\n vrrp_strict\n}\n" + text(line))
+    assert getattr(loaded.configuration.vrrp.instances[0], field) == expected
+    assert len(complaints(loaded)) == 1
+    assert loaded.findings.exit_status() == 5
+
+
+@pytest.mark.covers("VRP-42")
+def test_strict_mode_takes_virtual_macs_as_they_come_and_no_second_garps() -> None:
+    before = "global_defs {\n vrrp_strict\n}\n"
+    found = instance("use_vmac v3 00:01:02:03:04\n vmac_xmit_base", before=before)
+    assert (found.vmac.name, found.vmac.mac, found.vmac.xmit_base) == ("v3", b"", False)
+    garp = instance("garp_lower_prio_repeat 3", before=before).garp
+    assert (garp.lower_prio_repeat, garp.lower_prio_delay_us) == (0, 0)
+
+
+@pytest.mark.covers("VRP-42")
+def test_strict_mode_wants_an_address_and_a_link_local_one_first() -> None:
+    before = "global_defs {\n vrrp_strict\n}\n"
+    assert read(before + text(addresses="")).findings.is_refused
+    assert not read(text(addresses="")).findings.is_refused
+    loaded = read(before + text(addresses="2001:db8::1"))
+    assert any("not link-local" in line for line in complaints(loaded))
+    assert not complaints(read(before + text(addresses="fe80::1\n 2001:db8::1")))
+
+
 def test_strict_mode_resets_what_the_rfc_forbids() -> None:
     before = "global_defs {\n vrrp_strict\n}\n"
     found = instance("state MASTER", "priority 9", "down_timer_adverts 5", before=before)

@@ -10,6 +10,7 @@ from lbfast.config.findings import Place
 from lbfast.config.keywords.vrrp import VmacWords
 from lbfast.config.meaning.context import Context
 from lbfast.config.meaning.netlines import RulePriorities, routes, rules
+from lbfast.config.meaning.strict import apply_strict
 from lbfast.config.meaning.timing import advert_us, garp
 from lbfast.config.meaning.tracking import Trackers, tracking
 from lbfast.config.networds import family_of
@@ -170,8 +171,6 @@ class Instance:
             self.clear("nopreempt", "with priority 255")
         if draft.get("nopreempt"):
             self.clear("preempt_delay_us", "with nopreempt")
-        if self.is_strict:
-            self.clear("preempt_delay_us", "with vrrp_strict")
         accept = draft.get("accept")
         if self.is_strict and self.version == 2 and accept and priority != OWNER_PRIORITY:
             self.error(draft.at("accept"), "accept with vrrp_strict in version 2", "ignored")
@@ -311,8 +310,6 @@ class Instance:
         self.fields["track_primary"] = not draft.get("dont_track_primary", False)
         adverts = draft.get("down_timer_adverts", globals_.get("down_timer_adverts", 3))
         if self.is_strict:
-            if adverts != 3:
-                self.error(draft.at("down_timer_adverts"), "down_timer_adverts", "3 if strict")
             adverts = 3
             self.fields["lower_prio_no_advert"] = True
             self.fields["higher_prio_send_advert"] = False
@@ -351,6 +348,7 @@ def instances(
         is_complete = instance.identify()
         instance.find_addresses()
         instance.find_version()
+        apply_strict(instance)
         instance.find_authentication()
         instance.find_priority()
         instance.find_peers()
