@@ -128,9 +128,12 @@ class Listener:
 
     def _compare_lists(self, station: Station, advert: Advert, source: bytes) -> None:
         """Say once when the others' list of addresses is not ours."""
-        if station.last_list == advert.addresses:
+        is_same = station.last_source == source
+        if station.instance.skip_check_adv_addr and is_same:
             return
-        station.last_list = advert.addresses
+        if station.last_list == advert.addresses and is_same:
+            return
+        station.last_list, station.last_source = advert.addresses, source
         if list_differs(advert, station.instance):
             counted = self._counters[station.instance.name].rejected
             counted["address-list"] = counted.get("address-list", 0) + 1

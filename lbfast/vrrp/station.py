@@ -38,6 +38,7 @@ class Station:
         self.ah_sequence = 0
         self.is_placed = False  # its addresses are on the interfaces
         self.last_list: tuple[bytes, ...] | None = None  # addresses of the last advert heard
+        self.last_source = b""  # and who sent it
         self._links, self._vmacs = links, vmacs
         self._sender: Sender | None = None
         self._sender_for: tuple[str, int] | None = None
@@ -55,7 +56,8 @@ class Station:
     def send_interface(self) -> str:
         instance = self.instance
         uses_base = instance.vmac.kind is VmacKind.NONE or instance.vmac.xmit_base
-        return instance.interface if uses_base or instance.unicast else self.home
+        base = instance.interface or instance.vrf
+        return base if uses_base or instance.unicast else self.home
 
     def segment(self) -> Segment:
         """Return what it listens to; always on the base, where group frames arrive as well."""
@@ -78,6 +80,7 @@ class Station:
         lost = bool(instance.source) and instance.track_src_ip
         return {
             "no source address": bool(instance.interface) and not self.source,
+            "no unicast peer": instance.unicast_fault_no_peer and not instance.peers,
             "source address lost": lost and not self._links.has(instance.source),
         }
 

@@ -143,6 +143,9 @@ class Vmacs:
         refused = self._kernel.apply([_up_request(name, index)])
         if instance.family != AF_INET:
             refused += self._kernel.apply(self._link_local(base_index, index))
+        if own := instance.vmac.ipvlan_addr:
+            request = add_address(Address(own, len(own) * 8), index)
+            refused += self._kernel.apply([request])
         self._links.drain()
         return refused
 
