@@ -181,6 +181,18 @@ def test_ah_of_another_password_or_an_old_sequence_is_dropped() -> None:
     assert judge(packet, Context(AH_INSTANCE, ah_sequence=2)) is Reject.SEQUENCE
 
 
+def test_ah_of_unicast_does_not_count_the_ttl() -> None:
+    message = encode(Advert(2, 51, 150, 1_000_000, (VIP1,), AuthType.AH))
+    instance = replace(AH_INSTANCE, peers=(Peer(SRC),))
+    envelope = Envelope(SRC, VIP1, ttl=64, unicast=True, key=PASSWORD, sequence=1)
+    packet = bytearray(ipv4_packet(message, envelope))
+    packet[8] = 63
+    assert isinstance(checked(bytes(packet), instance), Advert)
+    group = bytearray(AH_PACKET)
+    group[8] = 254
+    assert checked(bytes(group), AH_INSTANCE) is Reject.TTL
+
+
 @pytest.mark.parametrize("at", range(len(AH_PACKET)))
 def test_ah_protects_every_byte_but_the_mutable_ones(at: int) -> None:
     packet = flipped(AH_PACKET, at)
@@ -231,6 +243,8 @@ def test_v3_over_ipv6_needs_hop_limit_and_checksum() -> None:
         packet: Received = received_ipv6(SRC6, dst, hop_limit, message)
         return judge(packet, Context(instance))
 
+    assert isinstance(verdict(255, message), Advert)
+    instance = replace(instance, v3_checksum_as_v2=True)  # of IPv4 only
     assert isinstance(verdict(255, message), Advert)
     assert verdict(254, message) is Reject.TTL
     assert verdict(255, flipped(message, 3 + 8)) is Reject.CHECKSUM

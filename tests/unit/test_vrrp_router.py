@@ -133,6 +133,30 @@ def test_group_yields_together_without_farewell() -> None:
     assert of(tasks, "B")[0] == RemoveAddresses()
 
 
+def test_member_that_hears_a_master_again_wants_no_more() -> None:
+    made = router(A, B, groups=(GROUP,))
+    hear(made, "B", 200, S)
+    first = made.deadline
+    assert first is not None
+    made.tick(first)  # A alone would lead
+    hear(made, "A", 200, first)
+    assert made.deadline is not None
+    made.tick(made.deadline)  # now B alone
+    assert states(made) == "BACKUP BACKUP"
+
+
+def test_member_that_waits_for_its_script_keeps_the_group_from_leading() -> None:
+    waiting = replace(B, tracking=Tracking(scripts=(Track("chk"),)))
+    made = router(A, waiting, groups=(GROUP,))
+    assert states(made) == "BACKUP INIT"
+    hear(made, "A", 0, S)
+    assert made.deadline is not None
+    made.tick(made.deadline)
+    assert states(made) == "BACKUP INIT"
+    tasks = made.set_value((Kind.SCRIPT, "chk"), 1, 9 * S)
+    assert Enter(State.BACKUP) in of(tasks, "B")
+
+
 def test_member_in_fault_keeps_the_group_from_leading() -> None:
     made = router(A, B, groups=(GROUP,), eth1=0)
     assert states(made) == "FAULT FAULT"
