@@ -21,6 +21,7 @@ from lbfast.control.links import Link
 from lbfast.control.localserver import LocalServers, map_keys
 from lbfast.control.netlink import Follower
 from lbfast.control.nft import Rules
+from lbfast.control.pacing import Paced
 from lbfast.control.scheduler_files import load
 from lbfast.control.scheduling import Schedulers
 from lbfast.control.server import ControlServer
@@ -80,6 +81,7 @@ class Forwarder:
         self._engine.reserve_ports(*self._host_ports)
         if plan.toa is not None:
             self._engine.set_setting("toa", TOA.index(plan.toa))
+        self._steer = Paced(self._steer_now, self._fail)
         self._tables = SteeredTables(self._engine, self._steer, self._frames)
         self._tables.begin_standby(self._standby)
         try:
@@ -120,6 +122,8 @@ class Forwarder:
         """
         for task in self._tasks:
             task.cancel()
+        if steer := getattr(self, "_steer", None):
+            steer.cancel()
         if server := getattr(self, "_server", None):
             await server.close()
         if keep_rules and self._is_up:
@@ -137,6 +141,7 @@ class Forwarder:
         self._standby = addresses
         if self._is_up:
             self._tables.set_standby(addresses)
+            self._steer.now()
 
     def set_marks(self, rules: list[FwmarkRule]) -> None:
         """Replaces the rules that mark packets."""
@@ -183,7 +188,7 @@ class Forwarder:
         )
         return steering.with_standby(plan, self._tables.standby)
 
-    def _steer(self) -> None:
+    def _steer_now(self) -> None:
         plan = self._steering_plan()
         self._rules.update(plan)
         own = (addr for _, addr, _ in self._world.addresses.addresses)
@@ -252,9 +257,12 @@ class Forwarder:
             try:
                 work()
             except Exception as e:
-                if not self.failed.done():
-                    self.failed.set_result(e)
+                self._fail(e)
                 raise
+
+    def _fail(self, reason: Exception) -> None:
+        if not self.failed.done():
+            self.failed.set_result(reason)
 
     def _defend(self) -> None:
         """Lets the defence strategies know how much memory is left."""

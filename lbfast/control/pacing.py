@@ -1,0 +1,59 @@
+"""Work that follows every edit: done at once while it is cheap, and together when it is not."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+CHEAP_S = 0.005  # up to here nothing waits
+SHARE = 10.0  # of the time that dear work may take: one part in so many
+MOST_S = 1.0  # nobody waits longer
+
+
+class Paced:
+    """Calls `work` for each call, or once for several that come while it would cost too much.
+
+    `failed` hears of an exception in work that was put off; in other work it is the caller's.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[], None],
+        failed: Callable[[Exception], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._work, self._failed, self._clock = work, failed, clock
+        self._not_before_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __call__(self) -> None:
+        """Works now, or soon."""
+        if self._timer is not None:
+            return
+        wait_s = self._not_before_s - self._clock()
+        if wait_s <= 0:
+            self.now()
+        else:
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self._later)
+
+    def now(self) -> None:
+        """Works now, whatever it costs."""
+        self.cancel()
+        began_s = self._clock()
+        self._work()
+        cost_s = self._clock() - began_s
+        wait_s = min(cost_s * SHARE, MOST_S) if cost_s > CHEAP_S else 0.0
+        self._not_before_s = self._clock() + wait_s
+
+    def cancel(self) -> None:
+        """Forgets what was put off."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _later(self) -> None:
+        try:
+            self.now()
+        except Exception as wrong:
+            self._failed(wrong)

@@ -1,0 +1,89 @@
+"""Work that follows every edit is done at once, or together once it costs."""
+
+from __future__ import annotations
+
+import asyncio
+
+from lbfast.control.pacing import MOST_S, Paced
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self.cost_s = 0.0
+        self.done = 0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def work(self) -> None:
+        self.done += 1
+        self.now_s += self.cost_s
+
+
+def test_cheap_work_is_done_for_every_call() -> None:
+    clock = Clock()
+    paced = Paced(clock.work, lambda wrong: None, clock)
+    for _ in range(5):
+        paced()
+    assert clock.done == 5
+
+
+def test_dear_work_is_put_off_and_done_once() -> None:
+    async def edit() -> int:
+        clock = Clock()
+        clock.cost_s = 0.006
+        paced = Paced(clock.work, lambda wrong: None, clock)
+        paced()
+        for _ in range(50):
+            paced()
+        assert clock.done == 1
+        await asyncio.sleep(0.1)
+        return clock.done
+
+    assert asyncio.run(edit()) == 2
+
+
+def test_wait_has_a_limit_and_now_means_now() -> None:
+    async def edit() -> None:
+        clock = Clock()
+        clock.cost_s = 60.0
+        paced = Paced(clock.work, lambda wrong: None, clock)
+        paced()
+        paced()
+        assert clock.done == 1
+        paced.now()
+        assert clock.done == 2
+        clock.now_s += MOST_S
+        clock.cost_s = 0.0
+        paced()
+        assert clock.done == 3
+
+    asyncio.run(edit())
+
+
+def test_failure_of_work_put_off_is_told_and_what_is_cancelled_is_not_done() -> None:
+    async def edit() -> list[Exception]:
+        clock = Clock()
+        clock.cost_s = 0.006
+        heard: list[Exception] = []
+
+        def work() -> None:
+            clock.work()
+            if clock.done > 1:
+                raise ValueError("no")
+
+        paced = Paced(work, heard.append, clock)
+        paced()
+        paced()
+        await asyncio.sleep(0.1)
+        other = Paced(clock.work, heard.append, clock)
+        other()
+        done = clock.done
+        other()
+        other.cancel()
+        await asyncio.sleep(0.1)
+        assert clock.done == done
+        return heard
+
+    assert [str(wrong) for wrong in asyncio.run(edit())] == ["no"]
