@@ -86,6 +86,7 @@ MAKES: dict[str, Callable[[int], bytes]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("make", MAKES.values(), ids=MAKES)
 def test_damaged_packets_change_nothing(make: Callable[[int], bytes], network: Networks) -> None:
     net = network(topology())

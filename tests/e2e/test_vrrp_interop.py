@@ -11,12 +11,16 @@ from tests.e2e.vrrplab import topology, v2, v3
 from tests.e2e.vrrpturns import take_turns
 
 PASSWORD = v2(100, auth_type=AuthType.PASS, auth_pass=b"secret12")
-BOTH_WAYS = [("keepalived", "lbfast"), ("lbfast", "keepalived")]
+
+
+V3 = {
+    "IPv4": (AF_INET, "keepalived", "lbfast"),
+    "IPv6": (AF_INET6, "lbfast", "keepalived"),
+}
 
 
 @pytest.mark.covers("IOP-01", "IOP-02", "IOP-03", "IOP-04", "VRP-08", "VRP-23")
-@pytest.mark.parametrize(("first", "second"), BOTH_WAYS, ids=lambda kind: kind)
-@pytest.mark.parametrize("family", [AF_INET, AF_INET6], ids=["IPv4", "IPv6"])
+@pytest.mark.parametrize(("family", "first", "second"), V3.values(), ids=V3)
 def test_v3_takes_turns_with_keepalived(
     family: int, first: str, second: str, network: Networks
 ) -> None:

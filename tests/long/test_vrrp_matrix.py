@@ -40,6 +40,8 @@ INSTANCES = {
     "v2 unicast": unicast(v2(100), "va"),
     "v2 AH unicast": unicast(v2(100, auth_type=AuthType.AH, auth_pass=SECRET), "va"),
     "v3 unicast": unicast(v3(100), "va"),
+    "v3 100 ms": v3(100),
+    "v3 IPv6 100 ms": v3(100, AF_INET6),
     "v3 one second": v3(100, advert_us=1_000_000),
     "v3 IPv6 one second": v3(100, AF_INET6, 1_000_000),
     "v3 50 ms": v3(100, advert_us=50_000),
