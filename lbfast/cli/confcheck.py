@@ -17,6 +17,7 @@ _WORDS = {
     Severity.REFUSED: "refused",
     Severity.ABSENT: "refused",
     Severity.FATAL: "fatal",
+    Severity.UNREAD: "fatal",
 }
 
 

@@ -16,6 +16,7 @@ class Severity(enum.IntEnum):
     REFUSED = 3  # reported like an error by a check; such a configuration does not start
     ABSENT = 4  # the same; keepalived's check of VRRP ends there, before it looks at scripts
     FATAL = 5  # reading ends here
+    UNREAD = 6  # a file that an include insists on: keepalived does not even begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,13 @@ class Findings:
         return self.worst >= Severity.REFUSED
 
     def exit_status(self) -> int:
-        """Returns the exit status of `keepalived -t`: 0, 5, 6 for security, 2 for a fatal end."""
+        """Returns the exit status of `keepalived -t`: 0, 5, 2 for a fatal end, 6 for security.
+
+        6 is also that of a file that an include insists on, whatever else there is.
+        """
         kinds = {finding.severity for finding in self._list}
+        if Severity.UNREAD in kinds:
+            return 6
         if Severity.FATAL in kinds:
             return 2
         if any(one.severity is Severity.SECURITY for one in self._list[self._unseen :]):

@@ -20,7 +20,7 @@ KEYWORDS = {
     "includer": CHECKS["readable"],
     "includem": CHECKS["match"],
     "includew": CHECKS["wildcard_match"],
-    "includeb": CHECKS["brace_match"] | CHECKS["match"],
+    "includeb": CHECKS["brace_match"] | CHECKS["readable"],
     "includea": CHECKS["brace_match"] | CHECKS["wildcard_match"],
 }
 _WILDCARDS = re.compile(r"[*?\[]")
@@ -39,7 +39,7 @@ class Strictness:
     def report_unreadable(
         self, keyword: str, findings: Findings, place: Place, found: str
     ) -> None:
-        severity = Severity.ERROR if self.of(keyword) & _READABLE else Severity.NOTE
+        severity = Severity.UNREAD if self.of(keyword) & _READABLE else Severity.NOTE
         findings.add(severity, place, found, "expected a file that can be read")
 
 
@@ -57,17 +57,23 @@ def braces(pattern: str) -> list[str]:
 def find(
     host: Host, keyword: str, word: str, rules: Strictness, place: Place, findings: Findings
 ) -> list[str]:
-    """Returns the files to read, in order; what is missing is an error if the keyword says so."""
+    """Returns the files to read, in order; what is missing is an error if the keyword says so.
+
+    Of a word with alternatives only these are asked for, one by one.
+    """
     strict = rules.of(keyword)
+    patterns = dict.fromkeys(braces(word))
     directory = place.file.rpartition("/")[0]
     files: list[str] = []
     has_match = False
-    for pattern in dict.fromkeys(braces(word)):
+    for pattern in patterns:
         path = pattern if pattern.startswith("/") or not directory else f"{directory}/{pattern}"
         found = host.glob(path)
         has_match = has_match or bool(found)
-        if not found and strict & _BRACE:
-            findings.error(place, f"{keyword} {pattern}: no such file", "expected one")
+        if not found and len(patterns) > 1 and strict & _BRACE:
+            findings.add(
+                Severity.UNREAD, place, f"{keyword} {pattern}: no such file", "expected one"
+            )
         for name in found:
             if host.is_plain_file(name):
                 files.append(name)
@@ -75,6 +81,7 @@ def find(
                 rules.report_unreadable(keyword, findings, place, f"{name}: not read")
     if not has_match:
         wanted = _WILDCARD if _WILDCARDS.search(word) else _MATCH
-        severity = Severity.ERROR if strict & wanted else Severity.NOTE
+        is_strict = strict & wanted and len(patterns) == 1
+        severity = Severity.UNREAD if is_strict else Severity.NOTE
         findings.add(severity, place, f"{keyword} {word}: no such file", "expected one")
     return files

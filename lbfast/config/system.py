@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import glob
 import grp
 import os
@@ -45,6 +46,8 @@ class System:
         self._interfaces = _interfaces_of(namespace) if namespace else None
 
     def read_lines(self, path: str) -> list[str]:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)  # a pipe would keep us waiting
         text = Path(path).read_bytes().decode("utf-8", "surrogateescape")
         return [line.rstrip("\r") for line in text.split("\n")]
 

@@ -114,11 +114,27 @@ def test_include_is_relative_to_its_file_and_knows_globs_and_braces() -> None:
 
 
 @pytest.mark.covers("LEX-15")
-def test_missing_include_is_an_error_only_of_the_strict_words() -> None:
-    assert read("include nothing.conf\n").findings.exit_status() == 0
-    assert read("includea nothing.conf\n").findings.exit_status() == 5
-    assert read("includem no*.conf\n").findings.exit_status() == 0
-    assert read("includew no*.conf\n").findings.exit_status() == 5
+@pytest.mark.parametrize(
+    ("name", "strict"),
+    [
+        ("nothing.conf", {"includem", "includew", "includea"}),
+        ("no*.conf", {"includew", "includea"}),
+        ("{no,nothing}.conf", {"includeb", "includea"}),
+        ("{one,nothing}.conf", {"includeb", "includea"}),
+        ("{one,two}.conf", set()),
+        ("locked.conf", {"includer", "includem", "includew", "includeb", "includea"}),
+    ],
+)
+def test_missing_include_ends_everything_for_the_strict_words(name: str, strict: set[str]) -> None:
+    class Locked(MemoryHost):
+        def is_plain_file(self, path: str) -> bool:
+            return "locked" not in path
+
+    files = dict.fromkeys((f"/etc/keepalived/{n}.conf" for n in ("one", "two", "locked")), "")
+    for word in ("include", "includer", "includem", "includew", "includeb", "includea"):
+        loaded = read(f"{word} {name}\nfoo\n", Locked(dict(files)))
+        assert loaded.findings.exit_status() == (6 if word in strict else 5), word
+        assert loaded.findings.is_refused == (word in strict)
 
 
 @pytest.mark.covers("LEX-16")

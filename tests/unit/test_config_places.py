@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+from pathlib import Path
 
 import pytest
 
 from lbfast.config.findings import Severity
-from lbfast.config.load import Loaded
+from lbfast.config.load import Loaded, load
 from lbfast.config.system import System
 from lbfast.model import ServiceFlags
 from lbfast.model.vrrp import VmacKind
@@ -15,7 +17,7 @@ from tests.unit.config_host import MAIN, MemoryHost, complaints, read
 
 VIP = " interface eth0\n virtual_router_id 3\n virtual_ipaddress {\n 10.0.0.1\n }\n"
 TRACKED = {
-    "track_script": 'vrrp_script x {\n script "/bin/true" root\n}\n',
+    "track_script": 'vrrp_script x {\n script "/bin/true"\n user root\n}\n',
     "track_file": "track_file x {\n file /run/x\n}\n",
     "track_process": "vrrp_track_process x {\n process x\n}\n",
     "track_bfd": "bfd_instance x {\n neighbor_ip 10.0.0.9\n}\n",
@@ -234,3 +236,36 @@ def test_missing_namespace_is_refused() -> None:
 def test_system_without_a_namespace_says_so() -> None:
     with pytest.raises(FileNotFoundError):
         System().within("no such namespace")
+
+
+def test_pipe_is_no_configuration(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    loaded = load(str(pipe), System())
+    assert complaints(loaded) == [f"{pipe}: not a regular file, expected a configuration file"]
+    assert loaded.findings.is_refused
+
+
+@pytest.mark.parametrize("account", ["daemon", "nobody such"])
+def test_account_of_a_checking_script_is_said_by_user_alone(account: str) -> None:
+    script = f'vrrp_script x {{\n script "/bin/true" {account}\n}}\n'
+    loaded = read(f"{script}vrrp_instance V {{\n{VIP}}}\n")
+    assert loaded.findings.exit_status() == 6
+    made = loaded.configuration.vrrp.scripts[0].script
+    assert (made.user, made.group) == ("", "")
+    check = f' MISC_CHECK {{\n misc_path "/bin/true" {account}\n }}'
+    assert read(SERVICE % (" lb_algo rr", check)).findings.exit_status() == 6
+    user = check.replace(account, "\n user daemon")
+    assert read(SERVICE % (" lb_algo rr", user)).findings.exit_status() == 0
+
+
+def test_notify_of_an_unknown_account_is_not_run_and_no_error() -> None:
+    loaded = read(f'vrrp_instance V {{\n{VIP} notify_master "/bin/true" nobody\n}}\n')
+    assert complaints(loaded) == []
+    assert loaded.configuration.vrrp.instances[0].notify.master is None
+
+
+def test_unknown_account_of_a_script_s_block_is_an_error() -> None:
+    script = TRACKED["track_script"].replace("root", "nobody")
+    loaded = read(f"{script}vrrp_instance V {{\n{VIP}}}\n")
+    assert loaded.findings.exit_status() == 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from lbfast.config.blocks import Block, Call, Draft, Flag, Ignored, Loader, Table, Value
-from lbfast.config.keywords.scripts import account, optional_script
+from lbfast.config.keywords.scripts import account, checking_script
 from lbfast.config.keywords.trackers import weight_words
 from lbfast.config.values import (
     INT_MAX,
@@ -197,12 +197,6 @@ def _dns_name(given: Statement) -> str:
     return name
 
 
-def _misc_path(loader: Loader, draft: Draft, given: Statement) -> None:
-    found = optional_script(given)
-    if found is not None:
-        draft.put("script", found, given.place)
-
-
 def _file_weight(loader: Loader, draft: Draft, given: Statement) -> None:
     number, reverse = weight_words(given.words[1:], INT_MAX)
     draft.put("weight", number, given.place)
@@ -221,7 +215,7 @@ CHECKERS: dict[str, Table] = {
     },
     "MISC_CHECK": {
         **_COMMON,
-        "misc_path": Call(_misc_path),
+        "misc_path": Call(checking_script),
         "misc_timeout": Value("timeout_s", integer(0, MAX_TIMEOUT_US // MICRO)),
         "misc_dynamic": Flag("is_dynamic"),
         "user": Value("user", account, is_fatal=False),

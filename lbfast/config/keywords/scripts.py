@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
+from lbfast.config.blocks import Draft, Loader
 from lbfast.config.findings import Place
 from lbfast.config.values import Missing, Statement
 from lbfast.config.words import split_script
@@ -32,6 +34,19 @@ def script(given: Statement) -> ScriptDraft:
 def optional_script(given: Statement) -> ScriptDraft | None:
     """Reads a script; None where the statement names none."""
     return script(given) if len(given.script_words()) > 1 else None
+
+
+def checking_script(loader: Loader, draft: Draft, given: Statement) -> None:
+    """Takes the program of a vrrp_script or MISC_CHECK: who runs it is said by `user` alone."""
+    found = optional_script(given)
+    if found is None:
+        return  # a statement without one says nothing
+    if found.user:
+        loader.findings.note(
+            given.place, f"{given.keyword}: {found.user!r} behind the command has no effect",
+            "expected the account in `user`",
+        )  # fmt: skip
+    draft.put("script", dataclasses.replace(found, user="", group=""), given.place)
 
 
 def account(given: Statement) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lbfast.config.blocks import Call, Draft, Flag, Ignored, Loader, Table, Value
 from lbfast.config.findings import Place
-from lbfast.config.keywords.scripts import account, optional_script
+from lbfast.config.keywords.scripts import account, checking_script
 from lbfast.config.values import (
     INT_MAX,
     MICRO,
@@ -125,15 +125,8 @@ def _milliseconds(low: int, high: int) -> Callable[[Statement], int]:
     return lambda given: micros(given.word(), low * 1000, high * 1000, 1000)
 
 
-def _script(loader: Loader, draft: Draft, given: Statement) -> None:
-    """Takes the program of a vrrp_script; a statement without one says nothing."""
-    found = optional_script(given)
-    if found is not None:
-        draft.put("script", found, given.place)
-
-
 VRRP_SCRIPT: Table = {
-    "script": Call(_script),
+    "script": Call(checking_script),
     "interval": Value("interval_us", timer_us(1000, _MAX_PERIOD_US)),
     "timeout": Value("timeout_us", timer_us(1000, _MAX_PERIOD_US)),
     "weight": weight(MAX_WEIGHT, is_fatal=True),

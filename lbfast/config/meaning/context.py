@@ -102,7 +102,8 @@ class Context:
         if account[0]:
             if self.host.has_account(*account):
                 return account
-            self._add(draft, Severity.ERROR, f"no account {' '.join(account).strip()}", "not run")
+            severity = Severity.NOTE if draft.user else Severity.ERROR
+            self._add(draft, severity, f"no account {' '.join(account).strip()}", "not run")
             return None
         if self.host.has_account(DEFAULT_ACCOUNT, ""):
             return (DEFAULT_ACCOUNT, "")
