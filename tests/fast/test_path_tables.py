@@ -143,6 +143,11 @@ def test_edit_keeps_the_schedulers_place_unless_it_is_another() -> None:
     world.words(f"-E -t {VIP}:80 -s wrr")
     world.words(f"-E -t {VIP}:80 -s rr")
     assert world.ask(4004) == "10.2.0.3:80"
+    world.words(f"-e -t {VIP}:80 -r 10.2.0.1:80 -m -w 5")
+    world.words(f"-E -t {VIP}:80 -s fo")
+    assert {world.ask(port) for port in range(4005, 4010)} == {"10.2.0.1:80"}
+    world.words(f"-E -t {VIP}:80 -s rr")
+    assert len({world.ask(port) for port in range(4010, 4013)}) == 3
 
 
 # ---- real servers
@@ -279,7 +284,7 @@ def test_unknown_setting_is_refused() -> None:
         Lab().tables.set_sysctl("nosuch", "1")
 
 
-@pytest.mark.covers("C-177", "C-178")
+@pytest.mark.covers("C-177", "C-178", "C-420")
 def test_time_outs_are_those_of_established_fin_wait_and_udp() -> None:
     world = lab("10.2.0.1:80", how="-g")
     world.words("--set 100 20 0")

@@ -30,7 +30,7 @@ def test_deleted_server_keeps_its_connections_until_it_comes_back() -> None:
     assert world.ask(4000, "A") == "10.2.0.1:80"
 
 
-@pytest.mark.covers("C-032")
+@pytest.mark.covers("C-032", "C-040")
 def test_server_of_a_service_made_anew_is_revived_with_counters_at_zero() -> None:
     world = lab("10.2.0.1:80")
     world.ask(4000)
@@ -55,6 +55,18 @@ def test_server_of_another_service_is_another_server() -> None:
     world.words(f"-A -t {VIP}:81 -s rr")
     world.words(f"-a -t {VIP}:81 -r 10.2.0.1:80 -m")
     assert world.loads(f"tcp {VIP}:81") == {"10.2.0.1:80": (0, 0, 0)}
+
+
+@pytest.mark.covers("C-011", "C-032")
+@pytest.mark.parametrize("other", ["10.2.0.1:81", "10.2.0.2:80"], ids=["port", "address"])
+def test_server_with_another_key_is_another_server(other: str) -> None:
+    world = lab("10.2.0.1:80")
+    world.ask(4000)
+    world.words(f"-d -t {VIP}:80 -r 10.2.0.1:80")
+    world.words(f"-a -t {VIP}:80 -r {other} -m")
+    assert world.loads() == {other: (0, 0, 0)}
+    world.words(f"-a -t {VIP}:80 -r 10.2.0.1:80 -m")
+    assert world.loads() == {other: (0, 0, 0), "10.2.0.1:80": (1, 0, 0)}
 
 
 @pytest.mark.covers("C-033")
