@@ -62,6 +62,7 @@ class HealthChecks:
         self._restorer: asyncio.TimerHandle | None = None
         self._outbox: deque[Action] = deque()  # in the order in which it is to be done
         self._is_draining = False
+        self._drainer: asyncio.Task[None] | None = None
 
     # from start to stop
 
@@ -92,7 +93,8 @@ class HealthChecks:
             self._outbox += status.start(self._known(service))
         await self._drain()
         if resume:  # servers of before that ought not to be there now, say a sorry server
-            self._table.restore(self._desired())
+            self._outbox += self._table.missing(self._desired()) or ()
+            await self._drain()
         self._begin()
 
     async def reload(self, old: CheckConfiguration, new: CheckConfiguration) -> None:
@@ -284,10 +286,14 @@ class HealthChecks:
 
     def _restore(self) -> None:
         self._restorer = None
-        if self._table.restore(self._desired()):
-            logger.info("table reached again")
-        else:
+        edits = self._table.missing(self._desired())
+        if edits is None:
             self._restorer = self._loop.call_later(_RESTORE_S, self._restore)
+            return
+        logger.info("table reached again, %d edits", len(edits))
+        self._outbox += edits
+        if not self._is_draining:
+            self._drainer = self._loop.create_task(self._drain())
 
     def restore(self) -> None:
         """Puts the table right at once, for who knows that the balancer has just been started."""

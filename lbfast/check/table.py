@@ -1,4 +1,4 @@
-"""Carries edits to the balancer, and puts its table right again after the balancer was away."""
+"""Carries edits to the balancer, and finds what its table lacks after the balancer was away."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Balancer(Protocol):
 
 
 class Table:
-    """One writer of the balancer's table; what it cannot do now, `restore` does later."""
+    """One writer of the balancer's table; what it cannot do now, `missing` tells later."""
 
     def __init__(self, balancer: Balancer) -> None:
         self._balancer = balancer
@@ -106,19 +106,17 @@ class Table:
             logger.warning("table not reached: %s", failed)
             return {}
 
-    def restore(self, wanted: Wanted) -> bool:
-        """Makes the table what it ought to be, from whatever it is; False if it is out of reach.
+    def missing(self, wanted: Wanted) -> list[Edit] | None:
+        """Returns the edits from the table as it is to what it ought to be; None out of reach.
 
         Services of others are left alone; servers that others gave to ours are deleted.
         """
         try:
             held = {state.service.key: state for state in self._balancer.services()}
         except (ControlError, OSError):
-            return False
+            return None
         self.is_stale = False
-        for edit in restoring_edits(wanted, held, self._ours):
-            self.apply(edit)
-        return not self.is_stale
+        return restoring_edits(wanted, held, self._ours)
 
 
 def restoring_edits(

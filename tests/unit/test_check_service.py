@@ -154,6 +154,19 @@ def test_balancer_that_was_away_gets_the_table_as_it_ought_to_be(
     go(test())
 
 
+def test_large_table_is_restored_in_slices() -> None:
+    async def test() -> None:
+        servers = [server(f"10.8.{n >> 8}.{n & 255}") for n in range(1, 501)]
+        async with running(service(*servers)) as (checks, table):
+            table.table.clear()
+            table.servers.clear()
+            checks.restore()
+            assert len(table.lines) < 100  # the rest follows while the loop runs
+            await until(lambda: len(table.weights()) == 500)
+
+    go(test())
+
+
 def test_server_that_somebody_deleted_or_added_meanwhile_is_no_trouble() -> None:
     async def test() -> None:
         listener = await Listener().open()
