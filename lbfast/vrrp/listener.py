@@ -106,7 +106,8 @@ class Listener:
         if not stations:
             self.unknown_vrids[vrid] += 1
             if self.says_unknown:
-                self._say(("", f"advert for unknown VRID {vrid} on {segment.interface}"))
+                where = segment.interface
+                self._say((where, str(vrid)), f"{where}: advert for unknown VRID {vrid}")
             return
         for station in _meant(stations, packet):
             self._give(station, packet, at_ns)
@@ -118,7 +119,8 @@ class Listener:
             rejected = self._counters[instance.name].rejected
             rejected[verdict] = rejected.get(verdict, 0) + 1
             source = format_address(packet.src)
-            self._say((instance.name, f"advert from {source} dropped: {verdict}"))
+            text = f"({instance.name}) advert from {source} dropped: {verdict}"
+            self._say((instance.name, verdict), text)
             return
         if packet.ah:
             station.ah_sequence = ah_sequence(packet.ah)
@@ -145,15 +147,12 @@ class Listener:
                 theirs,
             )
 
-    def _say(self, what: tuple[str, str]) -> None:
-        """Log a line, but each one at most once in a while."""
+    def _say(self, about: tuple[str, str], text: str) -> None:
+        """Log a line, but at most one in a while about the same thing, whoever causes it."""
         now = Clock.now()
-        if now - self._said.get(what, -_SAY_EVERY_NS) < _SAY_EVERY_NS:
-            return
-        if len(self._said) > _BATCH:
-            self._said.clear()
-        self._said[what] = now
-        logger.warning("(%s) %s" if what[0] else "%s%s", *what)
+        if now - self._said.get(about, -_SAY_EVERY_NS) >= _SAY_EVERY_NS:
+            self._said[about] = now
+            logger.warning("%s", text)
 
 
 def _meant(stations: list[Station], packet: Received) -> list[Station]:

@@ -150,12 +150,13 @@ class Vmacs:
         return refused
 
     def _settings(self, instance: VrrpInstance, base: str, name: str) -> None:
+        addresses = (*instance.addresses, *instance.excluded)
         if instance.family == AF_INET:
-            _write("ipv6", name, "disable_ipv6", "1")
+            if all(len(address.addr) == 4 for address in addresses):
+                _write("ipv6", name, "disable_ipv6", "1")
             for setting, value in _OURS.items():
                 _write("ipv4", name, setting, value)
-        else:
-            _write("ipv6", name, "addr_gen_mode", "1")
+        _write("ipv6", name, "addr_gen_mode", "1")
         before = self._bases.setdefault(base, {})
         for setting, value in _BASE.items():
             before.setdefault(setting, _write("ipv4", base, setting, value))

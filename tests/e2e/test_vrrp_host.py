@@ -129,8 +129,11 @@ def test_vmac_is_made_for_addresses_elsewhere_and_spares_strangers(network: Netw
     elsewhere = replace(virtual("10.8.0.100/32")[0], device="eth1", use_vmac=True)
     plain = replace(virtual("10.8.0.101/32")[0], device="eth1")
     instance = replace(v3(150), vmac=Vmac(VmacKind.MACVLAN), excluded=(elsewhere, plain))
+    other_family = virtual(f"{VIP6}/64")
+    instance = replace(instance, excluded=(*instance.excluded, *other_family))
     router = Router(net, "va", "lbfast", instance).start()
     wait_masters([router], VIP4, "va")
+    assert router.holds(VIP6, "vrrp.51")
     assert router.holds("10.8.0.100", "vrrp.51.eth1")
     assert router.holds("10.8.0.101", "eth1")
     assert mac_of(net, "va", "vrrp.51.eth1") == "00:00:5e:00:01:33"

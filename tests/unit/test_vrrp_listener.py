@@ -75,7 +75,15 @@ def test_unknown_router_is_counted_and_said_only_if_asked(
     heard.listener.says_unknown = True
     heard.hear(A, OWN, vrid=9)
     heard.hear(A, OWN, vrid=9)
-    assert caplog.text.count("unknown VRID 9 on eth0") == 1
+    assert caplog.text.count("eth0: advert for unknown VRID 9") == 1
+
+
+def test_many_strangers_fill_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    heard = Heard(replace(V2, version=3))
+    for number in range(3, 200):
+        heard.hear(bytes((10, 9, 0, number)), OWN)
+    assert heard.counters.rejected == {"version": 197}
+    assert caplog.text.count("dropped: version") == 1
 
 
 @pytest.mark.covers("VRP-14")
