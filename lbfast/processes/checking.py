@@ -37,12 +37,14 @@ class Reached:
         self._client: Client | None = None
 
     def _do(self, act: Callable[[Client], T]) -> T:
-        """Asks; raises ControlError when nobody answers, and then begins anew the next time."""
+        """Asks; when nobody answers that is raised, and the next time begins anew."""
         try:
             if self._client is None:
                 self._client = Client(self._control, patience_s=_PATIENCE_S)
             return act(self._client)
-        except ControlError:
+        except KernelError:
+            raise
+        except (ControlError, OSError):
             self.forget()
             raise
 
@@ -121,7 +123,7 @@ class Checking:
             except KernelError as refused:
                 if refused.errno not in (errno.EEXIST, errno.ENOENT):
                     logger.warning("local address %s: %s", edit.addr.hex(), refused.strerror)
-            except ControlError as away:
+            except (ControlError, OSError) as away:
                 logger.warning("table not reached: %s", away)
 
     def hear(self, message: c.Message) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import socket
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from lbfast.model.netlines import Address
 from lbfast.model.vrrp import VrrpConfig, VrrpInstance
 from lbfast.processes import channel as c
 from lbfast.processes import child, log, reloadtime, systemd
+from lbfast.processes.checking import Reached
 from lbfast.processes.director import keep_fixed
 from lbfast.processes.ownership import standby
 from lbfast.processes.pidfiles import PARENT, PidFiles, default_paths, read
@@ -416,3 +418,26 @@ def test_child_that_is_not_ready_after_a_minute_is_slow() -> None:
     watch.start(10.0)
     assert not watch.is_slow(69.0)
     assert watch.is_slow(70.0)
+
+
+# ---- the checker's way to the forwarder
+
+
+def test_balancer_that_is_away_is_reached_again_later(tmp_path: Path) -> None:
+    control = tmp_path / "control.sock"
+    reached = Reached(control)
+    with pytest.raises(OSError, match="No such file"):
+        reached.services()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as owner:
+        owner.bind(str(control))
+        owner.listen()
+        answering = threading.Thread(target=lambda: owner.accept()[0].close())
+        answering.start()
+        with pytest.raises(ControlError):  # it hangs up: the next call opens another
+            reached.services()
+        answering.join()
+        answering = threading.Thread(target=lambda: owner.accept()[0].close())
+        answering.start()
+        with pytest.raises(ControlError):
+            reached.flush()
+        answering.join()
