@@ -98,6 +98,7 @@ class Host:
         if station.is_placed:
             self._firewall.unblock(_filtered(station))
         station.instance = instance
+        station.last_list = None  # to be compared with ours anew
         if not station.is_placed:
             return
         station.is_placed = False

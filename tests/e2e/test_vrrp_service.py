@@ -132,6 +132,20 @@ def test_reload_changes_addresses_without_farewell(network: Networks) -> None:
     assert all(one.priority for one in adverts(capture))
 
 
+def test_reload_of_a_former_master_places_nothing(network: Networks) -> None:
+    net = network(topology())
+    former = Router(net, "vb", "lbfast", v3(100)).start()
+    wait_masters([former], VIP4, "vb")
+    master = Router(net, "va", "lbfast", v3(150)).start()
+    wait_masters([master, former], VIP4, "va")
+    former.configure(replace(v3(100), addresses=virtual(f"{VIP4}/24", f"{MORE}/24")))
+    former.reload()
+    wait_for(lambda: "other addresses" in former.log(), 10, "the new list of addresses")
+    assert not former.holds(VIP4)
+    assert not former.holds(MORE)
+    assert former.states() == ["BACKUP", "MASTER", "BACKUP"]
+
+
 def test_reload_may_remove_an_instance_and_add_another(network: Networks) -> None:
     net = network(topology())
     router = Router(net, "va", "lbfast", v3(150)).start()
