@@ -91,9 +91,11 @@ def test_what_is_no_hosts_address_is_not_bypassed(dst: str) -> None:
 
 
 @pytest.mark.covers("C-074")
-def test_address_service_is_not_bypassed() -> None:
-    world = Lab(f"-A -t {VIP}:80 -s rr", cache_bypass=1)
-    assert ICMP in world.one(syn(dst=VIP)).packet
+@pytest.mark.parametrize("vip", [VIP, FAR[False]], ids=["local", "elsewhere"])
+def test_address_service_is_not_bypassed(vip: str) -> None:
+    world = Lab(f"-A -t {vip}:80 -s rr", cache_bypass=1)
+    assert ICMP in world.one(syn(dst=vip)).packet
+    assert world.connections() == []
 
 
 @pytest.mark.covers("C-074")

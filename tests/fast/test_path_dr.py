@@ -136,7 +136,7 @@ def test_ipip_header_never_has_df_without_pmtu_disc() -> None:
     assert out.payload.flags.DF
 
 
-@pytest.mark.covers("C-129", "C-137")
+@pytest.mark.covers("C-129", "C-130", "C-131", "C-137")
 @pytest.mark.parametrize(
     ("v6", "outer6", "protocol"),
     [(False, False, 4), (False, True, 4), (True, False, 41), (True, True, 41)],

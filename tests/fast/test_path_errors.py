@@ -135,6 +135,8 @@ def test_tunnel_without_pmtu_disc_is_cut_in_fragments() -> None:
     outs = [o.packet for o in world.send(sent)]
     assert [p.frag * 8 for p in outs] == [0, len(outs[0].payload)]
     assert all(p.proto == 4 and len(p) <= 1500 and sums_right(p) for p in outs)
+    assert not any(p.flags.DF for p in outs)
+    assert outs[0].id == outs[1].id != 0
     inner = IP(b"".join(bytes(p.payload) for p in outs))
     assert (len(inner), inner.ttl, inner.flags.DF) == (1500, 63, True)
 
@@ -361,13 +363,15 @@ def test_error_does_not_restart_the_timer(side: str) -> None:
 
 
 @pytest.mark.covers("C-076", "C-086", "C-182")
+@FAMILIES
 @pytest.mark.parametrize("on", [0, 1])
-def test_error_without_connection_makes_one_where_asked_for(on: int) -> None:
+def test_error_without_connection_makes_one_where_asked_for(on: int, v6: bool) -> None:
     world = lab("-g", schedule_icmp=on)
-    sent = head(False) / about(False, their_reply(False))
+    sent = head(v6) / about(v6, their_reply(v6))
     assert world.verdict(sent) == ("sent" if on else "host")
     assert [row[4:] for row in world.connections()] == [["NONE", 3]] * on
     world = lab("-g", schedule_icmp=1)
     world.words(f"-e -t {VIP}:80 -r 10.2.0.7:80 -g -w 0")
+    world.words("-e -t [fd00:9::1]:80 -r [fd00:2::7]:80 -g -w 0")
     assert world.send(sent) == []
     assert world.engine.reasons() == {"icmp-related": 1}

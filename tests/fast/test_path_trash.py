@@ -95,6 +95,22 @@ def test_expire_nodest_conn_ends_the_connections_of_a_deleted_server() -> None:
 
 
 @pytest.mark.covers("C-054")
+@pytest.mark.parametrize(
+    ("flags", "went", "left"),
+    [("S", "10.2.0.1:80", [f"{VIP}:80", "10.2.0.1:80"]), ("A", "rst", [])],
+)
+def test_expire_nodest_conn_ends_a_connection_with_its_next_packet(
+    flags: str, went: str, left: list[str]
+) -> None:
+    world = lab("10.2.0.1:80", "10.2.0.2:80")
+    assert world.ask(4000) == "10.2.0.2:80"
+    world.words(f"-d -t {VIP}:80 -r 10.2.0.2:80")
+    world.tables.set_sysctl("expire_nodest_conn", "1")
+    assert world.ask(4000, flags) == went
+    assert [row[2:4] for row in world.connections()] == ([left] if left else [])
+
+
+@pytest.mark.covers("C-054")
 def test_expire_nodest_conn_sweeps_what_earlier_removals_left() -> None:
     world = lab("10.2.0.1:80", "10.2.0.2:80", "10.2.0.3:80")
     for port in (4000, 4001, 4002):

@@ -114,6 +114,15 @@ def test_wrr_any_change_starts_the_walk_at_the_head_on_the_same_level() -> None:
     assert lab.picks(5) == "BAABA"
 
 
+@pytest.mark.covers("C-209")
+def test_wrr_a_change_of_the_divisor_moves_the_level_to_one_that_there_is() -> None:
+    lab = started(6, 4, 2)
+    assert lab.picks(2) == "AB"  # levels 5, 3, 1: on the second
+    lab.edit(lab.servers[1], 3)
+    lab.edit(lab.servers[0], 3)
+    assert lab.picks(6) == "ACBAAC"  # levels 4 and 1: from 4 on, which A alone has
+
+
 @pytest.mark.covers("C-210", "C-243")
 def test_wrr_ends_when_all_are_overloaded() -> None:
     lab = started()
