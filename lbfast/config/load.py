@@ -25,7 +25,7 @@ from lbfast.config.meaning.settings import (
     sync_settings,
     vrrp_globals,
 )
-from lbfast.config.meaning.tracking import trackers
+from lbfast.config.meaning.tracking import Trackers, trackers
 from lbfast.config.meaning.virtual import services
 from lbfast.config.preprocess import Preprocessor
 from lbfast.model.check import CheckConfiguration
@@ -74,11 +74,32 @@ def assemble(top: Draft, host: Host, findings: Findings) -> Configuration:
     context = Context(host, findings, top.get("global_defs") or Draft(top.place))
     _judge_globals(context)
     known = trackers(context, top)
+    vrrp = _vrrp(context, top, known)
+    findings.end_of_vrrp()
+    found_services, local = services(context, top, known)
+    check = CheckConfiguration(
+        services=found_services,
+        settings=check_settings(context, top),
+        track_files=vrrp.files,
+    )
+    names = {instance.name for instance in vrrp.instances}
+    return Configuration(
+        vrrp,
+        check,
+        process_settings(context, top),
+        sync_settings(context, top, names),
+        local,
+        tuple(top.get("marks", [])),
+    )
+
+
+def _vrrp(context: Context, top: Draft, known: Trackers) -> VrrpConfig:
+    """Returns what the VRRP process runs."""
     priorities = RulePriorities()
     static_rules = rules(context, top.get("static_rules", []), priorities)
     found = instances(context, top, known, priorities)
     groups = sync_groups(context, top, found, known)
-    vrrp = VrrpConfig(
+    return VrrpConfig(
         instances=without_weights(context, top, found, groups),
         sync_groups=groups,
         scripts=tuple(script for script in known.scripts.values() if script),
@@ -93,22 +114,6 @@ def assemble(top: Draft, host: Host, findings: Findings) -> Configuration:
         static_rules=static_rules,
         settings=vrrp_globals(context),
         mail=mail(context.globals),
-    )
-    findings.end_of_vrrp()
-    found_services, local = services(context, top, known)
-    check = CheckConfiguration(
-        services=found_services,
-        settings=check_settings(context, top),
-        track_files=vrrp.files,
-    )
-    names = {instance.name for instance in found}
-    return Configuration(
-        vrrp,
-        check,
-        process_settings(context, top),
-        sync_settings(context, top, names),
-        local,
-        tuple(top.get("marks", [])),
     )
 
 

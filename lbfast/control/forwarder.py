@@ -106,11 +106,7 @@ class Forwarder:
             await self.stop()
             raise
         self._is_up = True
-        self._every(ESTIMATION_S, self._engine.estimate)
-        self._every(WATCH_S, self._defend)
-        self._every(TRASH_S, self._empty_trash)
-        self._every(WATCH_S, self._watch)
-        self._every(FULL_S, self._report_full)
+        self._begin_repeating()
         for sentence in self._giveback.obstacles():
             logger.warning("%s", sentence)
 
@@ -244,6 +240,13 @@ class Forwarder:
         self._rings, self._threads = [], []
 
     # ---- what is due from time to time
+
+    def _begin_repeating(self) -> None:
+        self._every(ESTIMATION_S, self._engine.estimate)
+        self._every(WATCH_S, self._defend)
+        self._every(TRASH_S, self._empty_trash)
+        self._every(WATCH_S, self._watch)
+        self._every(FULL_S, self._report_full)
 
     def _every(self, seconds: float, work: Callable[[], object]) -> None:
         self._tasks.append(asyncio.create_task(self._repeat(seconds, work)))

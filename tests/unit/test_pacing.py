@@ -12,6 +12,7 @@ class Clock:
         self.now_s = 100.0
         self.cost_s = 0.0
         self.done = 0
+        self.was_done = asyncio.Event()
 
     def __call__(self) -> float:
         return self.now_s
@@ -19,6 +20,12 @@ class Clock:
     def work(self) -> None:
         self.done += 1
         self.now_s += self.cost_s
+        self.was_done.set()
+
+    async def next(self) -> None:
+        """Waits until the work is done once more."""
+        self.was_done.clear()
+        await asyncio.wait_for(self.was_done.wait(), 10)
 
 
 def test_cheap_work_is_done_for_every_call() -> None:
@@ -38,7 +45,7 @@ def test_dear_work_is_put_off_and_done_once() -> None:
         for _ in range(50):
             paced()
         assert clock.done == 1
-        await asyncio.sleep(0.1)
+        await clock.next()
         return clock.done
 
     assert asyncio.run(edit()) == 2
@@ -76,14 +83,16 @@ def test_failure_of_work_put_off_is_told_and_what_is_cancelled_is_not_done() -> 
         paced = Paced(work, heard.append, clock)
         paced()
         paced()
-        await asyncio.sleep(0.1)
+        await clock.next()
         other = Paced(clock.work, heard.append, clock)
         other()
         done = clock.done
         other()
         other.cancel()
-        await asyncio.sleep(0.1)
         assert clock.done == done
+        clock.now_s += MOST_S
+        other()
+        assert clock.done == done + 1, "nothing is waiting any more"
         return heard
 
     assert [str(wrong) for wrong in asyncio.run(edit())] == ["no"]
