@@ -7,7 +7,14 @@ import socket
 import pytest
 
 from lbfast.model import AF_INET, AF_INET6, Method, ServiceFlags, ServiceKey, TunnelType
-from lbfast.model.check import CheckedService, FileCheck, HttpCheck, MiscCheck, UdpCheck
+from lbfast.model.check import (
+    CheckedService,
+    FileCheck,
+    HttpCheck,
+    MiscCheck,
+    SmtpCheck,
+    UdpCheck,
+)
 from tests.unit.config_host import complaints, read
 
 HEAD = "virtual_server 10.1.1.1 80 {\n"
@@ -242,6 +249,39 @@ def test_misc_check_keeps_its_words_and_its_user() -> None:
     assert isinstance(found, MiscCheck)
     assert found.script.argv == ("/bin/true", "a", "b c")
     assert (found.script.user, found.is_dynamic, found.timeout_s) == ("daemon", True, None)
+
+
+HOSTS = "host {\n connect_ip 10.9.9.9\n connect_timeout 3\n }\n host {\n connect_port 26\n }\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("", [("", 0)]),
+        (HOSTS, [("10.9.9.9", 0), ("", 26)]),
+        ("retry 4\n helo_name x\n " + HOSTS, [("10.9.9.9", 0), ("", 26)]),
+        ("connect_timeout 6\n " + HOSTS, [("", 0), ("10.9.9.9", 0), ("", 26)]),
+        ("connect_ip 10.8.8.8\n " + HOSTS, [("10.8.8.8", 0), ("10.9.9.9", 0), ("", 26)]),
+    ],
+)
+def test_mail_check_has_one_for_each_host_and_its_own_place(
+    lines: str, expected: list[tuple[str, int]]
+) -> None:
+    text = f"SMTP_CHECK {{\n {lines} }}"
+    found = [
+        check
+        for check in service(server=SERVER % text).servers[0].checkers
+        if isinstance(check, SmtpCheck)
+    ]
+    places = [(check.endpoint.connect_ip, check.endpoint.connect_port) for check in found]
+    assert places == [(packed(addr) if addr else b"", port) for addr, port in expected]
+
+
+def test_host_of_a_mail_check_has_the_time_of_the_block_unless_it_says_one() -> None:
+    text = "SMTP_CHECK {\n connect_timeout 6\n retry 4\n " + HOSTS + "}"
+    found = service(server=SERVER % text).servers[0].checkers
+    assert [check.timing.connect_timeout_s for check in found] == [6, 3, 6]
+    assert {check.timing.retry for check in found} == {4}
 
 
 def test_file_check_of_an_unknown_file_is_dropped() -> None:

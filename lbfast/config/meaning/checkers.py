@@ -112,13 +112,20 @@ def _http(context: Context, draft: Draft) -> list[Checker]:
 
 
 def _smtp(context: Context, draft: Draft) -> list[Checker]:
+    """Returns a check for each host, and one for the block if it says where, or has no host.
+
+    A host has the block's times, but nothing of where the block connects to.
+    """
     fields = {**_network(context, draft), **_given(draft, "helo_name")}
     hosts: list[Draft] = draft.get("hosts", [])
-    found: list[Checker] = [SmtpCheck(**fields)]
+    is_own = not hosts or any(name in draft for name in (*_ENDPOINT, "connect_timeout_s"))
+    found: list[Checker] = [SmtpCheck(**fields)] if is_own else []
     for host in hosts:
-        own = dataclasses.asdict(fields["endpoint"]) | _given(host, *_ENDPOINT)
-        found.append(SmtpCheck(**{**fields, "endpoint": Endpoint(**own)}))
-    return found[1:] if hosts else found
+        host.values["target"] = draft.get("target")
+        endpoint = _network(context, host)["endpoint"]
+        times = dataclasses.replace(fields["timing"], **_given(host, "connect_timeout_s"))
+        found.append(SmtpCheck(**{**fields, "endpoint": endpoint, "timing": times}))
+    return found
 
 
 def _misc(context: Context, draft: Draft) -> list[Checker]:
