@@ -113,7 +113,7 @@ def test_packet_above_the_limit_is_refused_with_it(how: str, less: int, v6: bool
     refused(world, fits / Raw(b"x"), v6, kind, limit)
 
 
-@pytest.mark.covers("C-140")
+@pytest.mark.covers("C-140", "C-462")
 @FAMILIES
 def test_super_frame_is_judged_by_its_segments(v6: bool) -> None:
     world = lab("-g", mtu=1400)

@@ -246,11 +246,11 @@ def test_fragments_for_others_come_back_as_they_came(v6: bool) -> None:
     assert [bytes(out.packet) for out in outs] == [bytes(p) for p in pieces]
 
 
-def fragment(v6: bool, at: int, data: bytes, more: bool) -> Packet:
+def fragment(v6: bool, at: int, data: bytes, more: bool, df: bool = False) -> Packet:
     if v6:
         header = IPv6ExtHdrFragment(offset=at // 8, m=int(more), id=5, nh=6)
         return IPv6(src="fd00:1::1", dst=VIP6) / header / Raw(data)
-    return head(False, id=5, proto=6, frag=at // 8, flags=int(more)) / Raw(data)
+    return head(False, id=5, proto=6, frag=at // 8, flags=int(more) | 2 * df) / Raw(data)
 
 
 @pytest.mark.covers("C-042", "C-124")
@@ -260,11 +260,16 @@ def test_fragments_of_a_request_reach_the_server_rewritten(
     v6: bool, order: tuple[int, int]
 ) -> None:
     world = lab()
-    whole = head(v6) / SYN / Raw(bytes(60))
+    rip = "fd00:2::7" if v6 else "10.2.0.7"
+    whole = head(v6) / SYN / Raw(bytes(range(60)))
     data = bytes(whole)[40 if v6 else 20 :]
-    pieces = [fragment(v6, 0, data[:40], True), fragment(v6, 40, data[40:], False)]
+    df = order[0] == 1
+    pieces = [fragment(v6, 0, data[:40], True, df), fragment(v6, 40, data[40:], False, df)]
     assert world.send(pieces[order[0]]) == []
-    outs = world.send(pieces[order[1]])
-    assert outs
-    assert {o.packet.dst for o in outs} == {"fd00:2::7" if v6 else "10.2.0.7"}
+    outs = [o.packet for o in world.send(pieces[order[1]])]
+    assert {p.dst for p in outs} == {rip}
+    parts = [bytes(p[IPv6ExtHdrFragment].payload if v6 else p.payload) for p in outs]
+    assert [len(part) for part in parts] == [40, 40]
+    wanted = head(v6, dst=rip) / SYN / Raw(bytes(range(60)))
+    assert b"".join(parts) == bytes(wanted)[40 if v6 else 20 :]
     assert world.connections()[0][4] == "SYN_RECV"

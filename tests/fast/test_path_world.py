@@ -187,6 +187,15 @@ def test_tag_is_taken_off_and_put_back() -> None:
     assert sums_right(frame[IP])
 
 
+@pytest.mark.covers("C-453")
+def test_frame_of_the_host_keeps_the_priority_of_its_tag() -> None:
+    world = vlan_lab()
+    frame = bytearray(tagged(head(False, src=PEER) / TCP(sport=4000, dport=80, flags="A")))
+    frame[14] |= 0xA0
+    (out,) = world.frames((D0, b"", bytes(frame)))
+    assert (out.to_host, out.frame) == (True, bytes(frame))
+
+
 def test_partial_checksum_moves_with_the_tag() -> None:
     world = vlan_lab()
     raw, vnet = partial(head(False, src=PEER) / SYN)

@@ -197,6 +197,17 @@ def test_mh_weight_0_moves_only_the_clients_of_that_server(flags: int) -> None:
             assert (new is not None) == bool(flags)
 
 
+@pytest.mark.covers("C-234")
+def test_mh_weight_0_leaves_the_shares_of_the_others() -> None:
+    lab = lab_with("mh", 2, 4, 3)  # without the 3 the divisor would be another
+    clients = [f"10.1.1.{n}" for n in range(1, 100)]
+    before = [lab.connect(client) for client in clients]
+    quiesced = next(s for s in lab.servers if s.weight == 3)
+    lab.edit(quiesced, 0)
+    for client, old in zip(clients, before, strict=True):
+        assert lab.connect(client) is (None if old is quiesced else old)
+
+
 @pytest.mark.covers("C-235")
 def test_mh_port_spreads_the_ports_of_a_client() -> None:
     assert len({*lab_with("mh", 1, 1, 1).picks(20)}) == 1
