@@ -31,7 +31,7 @@ from tests.e2e.vrrplab import (
     adverts,
     message_of,
     packed,
-    topology,
+    segment,
     v3,
     virtual,
     wait_masters,
@@ -57,7 +57,7 @@ def led(net: Net, instance: VrrpInstance, vip: str = VIP4) -> Router:
 
 @pytest.mark.covers("CFG-21")
 def test_address_words_reach_the_kernel(network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     plain = Address(packed(VIP4), 25, broadcast=packed("10.9.0.127"), label="eth0:v", scope=253)
     pointed = Address(packed(MORE), 32, peer=Prefix(packed("10.50.0.1"), 32))
     router = led(net, replace(v3(150), addresses=(plain, pointed)))
@@ -72,7 +72,7 @@ def test_address_words_reach_the_kernel(network: Networks) -> None:
 
 @pytest.mark.covers("CFG-20", "CFG-22")
 def test_ipv6_host_address_is_deprecated_and_not_tentative(network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     net.run("va", ["sysctl", "-qw", "net.ipv6.conf.eth0.accept_dad=1"])
     host, other = Address(packed(VIP6), 128), Address(packed("2001:db8:9::101"), 128)
     kept = replace(other, preferred_lft_s=FOREVER)
@@ -87,7 +87,7 @@ def test_ipv6_host_address_is_deprecated_and_not_tentative(network: Networks) ->
 
 @pytest.mark.covers("VRP-46")
 def test_excluded_addresses_are_placed_and_not_advertised(network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     excluded = virtual(f"{MORE}/24", f"{VIP6}/64")
     with Capture(net, "vo", "eth0", EXPRESSION) as capture:
         router = led(net, replace(v3(150), excluded=excluded))
@@ -100,7 +100,7 @@ def test_excluded_addresses_are_placed_and_not_advertised(network: Networks) -> 
 
 @pytest.mark.covers("VRP-44")
 def test_source_is_the_one_that_is_asked_for_and_tracked(network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     instance = replace(v3(150), source=packed(OWN), track_src_ip=True)
     with Capture(net, "vo", "eth0", EXPRESSION) as capture:
         router = Router(net, "va", "lbfast", instance).start()
@@ -114,7 +114,7 @@ def test_source_is_the_one_that_is_asked_for_and_tracked(network: Networks) -> N
 
 @pytest.mark.covers("VRP-48", "VRP-36")
 def test_instances_share_interfaces_and_vrids_and_a_group(network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     for words in ("link add eth1 type veth peer eth1p", "link set eth1p up", "link set eth1 up",
                   "addr add 10.8.0.1/24 dev eth1"):  # fmt: skip
         net.run("va", ["ip", *words.split()])
@@ -145,7 +145,7 @@ def test_instances_share_interfaces_and_vrids_and_a_group(network: Networks) -> 
 
 @pytest.mark.covers("VRP-51")
 def test_startup_delay_holds_instances_back(network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     settings = VrrpGlobals(startup_delay_us=1_500_000)
     config = VrrpConfig((v3(150),), settings=settings)
     with Capture(net, "vo", "eth0", EXPRESSION) as capture:
@@ -165,7 +165,7 @@ def seconds(line: str) -> float:
 
 
 def test_static_address_that_cannot_be_put_back_fails_its_group(network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     static = replace(virtual("2001:db8:77::1/64")[0], track_group="T")
     config = VrrpConfig(
         (v3(150),), static_addresses=(static,), track_groups=(TrackGroup("T", ("VI_1",)),)

@@ -9,7 +9,7 @@ from lbfast.model.vrrp import BfdInstance, Track, Tracking, VrrpConfig
 from netns.wait import wait_for
 from tests.e2e.capture import Capture
 from tests.e2e.conftest import Networks
-from tests.e2e.vrrplab import SOURCE4, Router, mac_of, packed, topology, v3
+from tests.e2e.vrrplab import SOURCE4, Router, mac_of, packed, segment, v3
 
 SESSION = BfdInstance(
     "S", packed(SOURCE4["va"]), packed(SOURCE4["vb"]), min_rx_us=50_000, min_tx_us=50_000,
@@ -28,7 +28,7 @@ bfd_instance S {{
 
 
 def test_session_with_keepalived_comes_up_and_its_end_counts(network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     tracking = Tracking(bfds=(Track("S", -20),))
     ours = Router(
         net, "vb", "lbfast", VrrpConfig((replace(v3(100), tracking=tracking),), bfds=(SESSION,))

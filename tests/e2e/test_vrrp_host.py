@@ -36,7 +36,7 @@ from tests.e2e.vrrplab import (
     adverts,
     mac_of,
     packed,
-    topology,
+    segment,
     v3,
     vip_of,
     virtual,
@@ -73,7 +73,7 @@ def answers(capture: Capture, address: str) -> list[str]:
 @pytest.mark.covers("VRP-39", "IOP-14")
 @pytest.mark.parametrize("other", ["lbfast", "keepalived"])
 def test_vmac_stays_the_same_over_a_failover(other: str, network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     instance = replace(v3(150), vmac=Vmac(VmacKind.MACVLAN))
     mac = "00:00:5e:00:01:33"
     before = sysctl(net, "va", "ipv4", "eth0", "arp_ignore")
@@ -100,7 +100,7 @@ def test_vmac_stays_the_same_over_a_failover(other: str, network: Networks) -> N
 
 
 def test_vmac_of_ipv6_sends_from_its_own_link_local(network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     instance = replace(v3(150, AF_INET6), vmac=Vmac(VmacKind.MACVLAN))
     with Capture(net, "vo", "eth0", EXPRESSION) as capture:
         router = Router(net, "va", "lbfast", instance).start()
@@ -113,7 +113,7 @@ def test_vmac_of_ipv6_sends_from_its_own_link_local(network: Networks) -> None:
 
 @pytest.mark.covers("VRP-40")
 def test_vmac_xmit_base_sends_from_the_base(network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     vmac = Vmac(VmacKind.MACVLAN, name="virt0", xmit_base=True)
     with Capture(net, "vo", "eth0", EXPRESSION) as capture:
         router = Router(net, "va", "lbfast", replace(v3(150), vmac=vmac)).start()
@@ -123,7 +123,7 @@ def test_vmac_xmit_base_sends_from_the_base(network: Networks) -> None:
 
 
 def test_vmac_is_made_for_addresses_elsewhere_and_spares_strangers(network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     for words in ("link add eth1 type veth peer eth1p", "link set eth1 up"):
         net.run("va", ["ip", *words.split()])
     elsewhere = replace(virtual("10.8.0.100/32")[0], device="eth1", use_vmac=True)
@@ -148,7 +148,7 @@ def test_vmac_is_made_for_addresses_elsewhere_and_spares_strangers(network: Netw
 @pytest.mark.covers("VRP-41")
 @pytest.mark.parametrize("family", [AF_INET, AF_INET6], ids=["IPv4", "IPv6"])
 def test_no_accept_drops_packets_but_is_found(family: int, network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     instance = replace(v3(150, family), accept=False)
     router = Router(net, "va", "lbfast", instance).start()
     address = vip_of(instance)
@@ -168,7 +168,7 @@ def test_no_accept_drops_packets_but_is_found(family: int, network: Networks) ->
 
 @pytest.mark.covers("CFG-25")
 def test_static_address_is_there_in_every_state_and_comes_back(network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     settings = VrrpGlobals(default_interface="eth0")
     config = VrrpConfig((v3(100),), static_addresses=virtual(f"{EXTRA}/32"), settings=settings)
     router = Router(net, "va", "lbfast", config).start()
@@ -194,7 +194,7 @@ def tracked(net: Net, tracking: Tracking, **parts: object) -> Router:
 
 @pytest.mark.covers("VRP-28")
 def test_script_counts_rise_fall_and_time_outs(network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     mood = net.scratch / "mood"
     mood.write_text("exit 0")
     check = VrrpScript(
@@ -213,7 +213,7 @@ def test_script_counts_rise_fall_and_time_outs(network: Networks) -> None:
 
 @pytest.mark.covers("VRP-29")
 def test_file_changes_the_priority_and_its_end_is_zero(network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     path = net.scratch / "weight"
     file = TrackFile("f", str(path), weight=2, init_value=5)
     router = tracked(net, Tracking(files=(Track("f", 2),)), files=(file,))
@@ -228,7 +228,7 @@ def test_file_changes_the_priority_and_its_end_is_zero(network: Networks) -> Non
 
 @pytest.mark.covers("VRP-30")
 def test_process_that_ends_is_seen_at_once(network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     words = (sys.executable, "-c", "import signal; signal.pause()", net.prefix)
     process = net.start("vo", words, "tracked")
     config = TrackProcess("p", words, full_command=True)
@@ -242,7 +242,7 @@ def test_process_that_ends_is_seen_at_once(network: Networks) -> None:
 
 @pytest.mark.covers("VRP-36", "VRP-38")
 def test_notify_scripts_get_their_words_and_no_shell(network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     log = net.scratch / "log"
     log.touch()
     note = script(net.scratch / "note", f'echo "$*" >>{log}')

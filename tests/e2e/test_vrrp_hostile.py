@@ -25,7 +25,7 @@ from tests.e2e.vrrplab import (
     mac_of,
     message_of,
     packed,
-    topology,
+    segment,
     v2,
     v3,
     virtual,
@@ -56,7 +56,7 @@ def flipped(packet: bytes, seed: int) -> bytes:
 
 @pytest.mark.covers("VRP-49", "VRP-13")
 def test_flood_of_bad_adverts_does_not_delay_the_master(network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     router = Router(net, "va", "lbfast", v3(150)).start()
     wait_masters([router], VIP4, "va")
     addresses = (packed(VIP4),)
@@ -89,7 +89,7 @@ MAKES: dict[str, Callable[[int], bytes]] = {
 @pytest.mark.long
 @pytest.mark.parametrize("make", MAKES.values(), ids=MAKES)
 def test_damaged_packets_change_nothing(make: Callable[[int], bytes], network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     instance = v2(150, auth_type=AuthType.PASS, auth_pass=b"secret12")
     router = Router(net, "va", "lbfast", instance).start()
     wait_masters([router], VIP4, "va")
@@ -101,7 +101,7 @@ def test_damaged_packets_change_nothing(make: Callable[[int], bytes], network: N
 
 
 def test_255_instances_fail_over_together(network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     instances = tuple(
         replace(v3(150), name=f"V{n}", vrid=n, addresses=virtual(f"10.9.1.{n}/32"))
         for n in range(1, 256)

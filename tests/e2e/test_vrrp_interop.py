@@ -7,7 +7,7 @@ import pytest
 from lbfast.model import AF_INET, AF_INET6
 from lbfast.model.vrrp import AuthType, VrrpInstance
 from tests.e2e.conftest import Networks
-from tests.e2e.vrrplab import topology, v2, v3
+from tests.e2e.vrrplab import segment, v2, v3
 from tests.e2e.vrrpturns import take_turns
 
 PASSWORD = v2(100, auth_type=AuthType.PASS, auth_pass=b"secret12")
@@ -24,10 +24,10 @@ V3 = {
 def test_v3_takes_turns_with_keepalived(
     family: int, first: str, second: str, network: Networks
 ) -> None:
-    take_turns(network(topology()), v3(100, family), first, second)
+    take_turns(segment(network), v3(100, family), first, second)
 
 
 @pytest.mark.covers("VRP-05", "VRP-06", "VRP-07")
 @pytest.mark.parametrize("instance", [PASSWORD], ids=["PASS"])
 def test_v2_takes_turns_with_keepalived(instance: VrrpInstance, network: Networks) -> None:
-    take_turns(network(topology()), instance, "keepalived", "lbfast")
+    take_turns(segment(network), instance, "keepalived", "lbfast")

@@ -24,7 +24,7 @@ from tests.e2e.vrrplab import (
     announced,
     mac_of,
     packed,
-    topology,
+    segment,
     unicast,
     v3,
     virtual,
@@ -53,7 +53,7 @@ def wait_states(router: Router, *states: str) -> None:
 
 @pytest.mark.covers("VRP-26")
 def test_stolen_address_comes_back_after_one_skew(network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     high, _ = pair(net)
     mac = mac_of(net, "va")
     with Capture(net, "vo", "eth0", EXPRESSION) as capture:
@@ -68,7 +68,7 @@ def test_stolen_address_comes_back_after_one_skew(network: Networks) -> None:
 
 @pytest.mark.covers("VRP-25", "IOP-13")
 def test_link_down_is_fault_and_up_again_is_backup(network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     high, low = pair(net)
     ip(net, "va", "link set eth0 down")
     wait_states(high, "FAULT")
@@ -80,7 +80,7 @@ def test_link_down_is_fault_and_up_again_is_backup(network: Networks) -> None:
 
 @pytest.mark.covers("VRP-53")
 def test_interface_that_appears_later_ends_the_fault(network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     ip(net, "va", "link set eth0 down")
     ip(net, "va", "link set eth0 name later")
     router = Router(net, "va", "lbfast", v3(150)).start()
@@ -93,7 +93,7 @@ def test_interface_that_appears_later_ends_the_fault(network: Networks) -> None:
 
 @pytest.mark.covers("SIG-02")
 def test_restart_after_kill_removes_what_was_left(network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     high, low = pair(net)
     high.crash()
     wait_masters([high, low], VIP4, "va", "vb")
@@ -104,7 +104,7 @@ def test_restart_after_kill_removes_what_was_left(network: Networks) -> None:
 
 
 def test_process_in_place_of_a_killed_master_goes_on(network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     slow = v3(150, advert_us=1_000_000)
     high, low = pair(net, slow, replace(slow, priority=100))
     with Capture(net, "vo", "eth0", EXPRESSION) as capture:
@@ -119,7 +119,7 @@ def test_process_in_place_of_a_killed_master_goes_on(network: Networks) -> None:
 
 @pytest.mark.covers("SIG-03", "IOP-15")
 def test_reload_changes_addresses_without_farewell(network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     high, low = pair(net)
     wider = replace(v3(150), addresses=virtual(f"{MORE}/24", "10.9.0.102/24"))
     with Capture(net, "vo", "eth0", EXPRESSION) as capture:
@@ -133,7 +133,7 @@ def test_reload_changes_addresses_without_farewell(network: Networks) -> None:
 
 
 def test_reload_of_a_former_master_places_nothing(network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     former = Router(net, "vb", "lbfast", v3(100)).start()
     wait_masters([former], VIP4, "vb")
     master = Router(net, "va", "lbfast", v3(150)).start()
@@ -147,7 +147,7 @@ def test_reload_of_a_former_master_places_nothing(network: Networks) -> None:
 
 
 def test_reload_may_remove_an_instance_and_add_another(network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     router = Router(net, "va", "lbfast", v3(150)).start()
     wait_masters([router], VIP4, "va")
     other = replace(v3(100), name="VI_2", vrid=52, addresses=virtual(f"{MORE}/24"))
@@ -160,7 +160,7 @@ def test_reload_may_remove_an_instance_and_add_another(network: Networks) -> Non
 
 @pytest.mark.parametrize("are_lost", [False, True], ids=["adverts wait", "adverts are lost"])
 def test_stopped_backup_does_not_lead_when_it_wakes_up(are_lost: bool, network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     _, low = pair(net)
     assert low.process is not None
     with Capture(net, "vo", "eth0", EXPRESSION) as capture:
@@ -187,7 +187,7 @@ def _sent(net: Net) -> int:
 
 @pytest.mark.covers("CFG-23", "CFG-24")
 def test_routes_and_rules_come_and_go_with_the_master(network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     route = Route(
         dst=Prefix(packed("10.77.0.0"), 24), via=packed("10.9.0.9"), device="eth0", metric=7,
         src=packed(VIP4), metrics=(("mtu", 1400),),
@@ -210,7 +210,7 @@ def test_routes_and_rules_come_and_go_with_the_master(network: Networks) -> None
 
 @pytest.mark.covers("VRP-43", "IOP-12")
 def test_unicast_reaches_the_peer_and_no_group(network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     high, low = pair(net, unicast(v3(150), "va"), unicast(v3(100), "vb"))
     assert low.states() == ["BACKUP"]
     with Capture(net, "vb", "eth0", EXPRESSION) as capture:
@@ -223,7 +223,7 @@ def test_unicast_reaches_the_peer_and_no_group(network: Networks) -> None:
 
 @pytest.mark.covers("VRP-22")
 def test_garp_interval_keeps_its_gap_and_sends_all(network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     garp = Garp(master_delay_us=0, master_repeat=3)
     instance = replace(v3(150), garp=garp, addresses=virtual(f"{VIP4}/24", f"{MORE}/24"))
     config = VrrpConfig((instance,), settings=VrrpGlobals(garp_interval_us=50_000))
@@ -243,7 +243,7 @@ def _arps(net: Net) -> int:
 
 @pytest.mark.covers("VRP-37", "SIG-09")
 def test_fifo_and_dumps_tell_states(network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     fifo = net.scratch / "events"
     config = VrrpConfig((v3(150),), settings=VrrpGlobals(fifos=(Fifo(str(fifo)),)))
     router = Router(net, "va", "lbfast", config).start()

@@ -9,6 +9,7 @@ import os
 import pickle
 import signal
 import statistics
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,6 +48,15 @@ def topology() -> Topology:
     ]
     hosts.append(Host("vo", addresses("eth0", "10.9.0.9/24", "2001:db8:9::9/64")))
     return Topology("vrrp", tuple(hosts), (link(*(f"{host.name}:eth0" for host in hosts)),))
+
+
+def segment(network: Callable[[Topology], Net]) -> Net:
+    """Build the network, and wait until its switch forwards: that may take a second."""
+    net = network(topology())
+    for host in SPEAKERS:
+        ping = ["ping", "-c1", "-W1", SOURCE4[host]]
+        wait_for(lambda ping=ping: net.run("vo", ping, check=False).returncode == 0, 10, "a ping")  # type: ignore[misc]
+    return net
 
 
 def packed(text: str) -> bytes:

@@ -20,8 +20,8 @@ from tests.e2e.vrrplab import (
     announced,
     mac_of,
     packed,
+    segment,
     spacing,
-    topology,
     unicast,
     v2,
     v3,
@@ -54,7 +54,7 @@ INSTANCES = {
 def test_routers_take_turns(
     instance: VrrpInstance, first: str, second: str, network: Networks
 ) -> None:
-    take_turns(network(topology()), instance, first, second)
+    take_turns(segment(network), instance, first, second)
 
 
 def both(net: Net, a: VrrpInstance, b: VrrpInstance, first: str, second: str) -> list[Router]:
@@ -67,7 +67,7 @@ def both(net: Net, a: VrrpInstance, b: VrrpInstance, first: str, second: str) ->
 def test_lower_advert_is_answered_and_the_master_announces(
     first: str, second: str, network: Networks
 ) -> None:
-    net = network(topology())
+    net = segment(network)
     high = Router(net, "va", first, v3(150)).start()
     wait_masters([high], VIP4, "va")
     # deaf until it leads: its advert meets a master
@@ -93,7 +93,7 @@ def test_lower_advert_is_answered_and_the_master_announces(
 def test_equal_priorities_the_higher_address_leads_when_both_start_at_once(
     first: str, second: str, network: Networks
 ) -> None:
-    net = network(topology())
+    net = segment(network)
     routers = [
         Router(net, "va", first, v3(100)).start(),
         Router(net, "vb", second, v3(100)).start(),
@@ -123,13 +123,13 @@ APART = {
 def test_routers_that_do_not_believe_each_other_both_lead(
     a: VrrpInstance, b: VrrpInstance, first: str, second: str, network: Networks
 ) -> None:
-    net = network(topology())
+    net = segment(network)
     wait_masters(both(net, a, b, first, second), VIP4, "va", "vb")
 
 
 @pytest.mark.covers("IOP-09", "VRP-14")
 def test_other_address_list_is_accepted_by_us_and_said(network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     other = replace(v3(150), addresses=virtual("10.9.0.111/24"))
     routers = both(net, other, v3(100), "keepalived", "lbfast")
     wait_for(lambda: "other addresses than ours: 10.9.0.111" in routers[1].log(), 20)
@@ -140,7 +140,7 @@ def test_other_address_list_is_accepted_by_us_and_said(network: Networks) -> Non
 @pytest.mark.covers("IOP-11", "VRP-11")
 @pytest.mark.parametrize(("first", "second"), BOTH_WAYS, ids=lambda kind: kind)
 def test_backup_adopts_the_masters_interval(first: str, second: str, network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     high = Router(net, "va", first, v3(150, advert_us=200_000)).start()
     wait_masters([high], VIP4, "va")
     low = Router(net, "vb", second, v3(100, advert_us=1_000_000)).start()
@@ -157,7 +157,7 @@ def test_backup_adopts_the_masters_interval(first: str, second: str, network: Ne
 @pytest.mark.covers("VRP-39", "IOP-14")
 @pytest.mark.parametrize(("first", "second"), BOTH_WAYS, ids=lambda kind: kind)
 def test_virtual_mac_is_the_same_on_both(first: str, second: str, network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     instance = replace(v3(150), vmac=Vmac(VmacKind.MACVLAN))
     with Capture(net, "vo", "eth0", EXPRESSION) as capture:
         high, low = both(net, instance, replace(instance, priority=100), first, second)
@@ -169,7 +169,7 @@ def test_virtual_mac_is_the_same_on_both(first: str, second: str, network: Netwo
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_adverts_keep_their_time(kind: str, network: Networks) -> None:
-    net = network(topology())
+    net = segment(network)
     router = Router(net, "va", kind, v3(150, advert_us=10_000)).start()
     wait_masters([router], VIP4, "va")
     with Capture(net, "vo", "eth0", EXPRESSION) as capture:
