@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lbfast.config.findings import Findings, Place, Severity
@@ -23,6 +25,7 @@ KEYWORDS = {
     "includeb": CHECKS["brace_match"] | CHECKS["readable"],
     "includea": CHECKS["brace_match"] | CHECKS["wildcard_match"],
 }
+_MAX_ALTERNATIVES = 1024
 _WILDCARDS = re.compile(r"[*?\[]")
 _INNERMOST = re.compile(r"\{([^{}]*)\}")
 
@@ -43,15 +46,14 @@ class Strictness:
         findings.add(severity, place, found, "expected a file that can be read")
 
 
-def braces(pattern: str) -> list[str]:
-    """Returns what csh makes of {a,b}: every alternative, inner ones first."""
+def braces(pattern: str) -> Iterator[str]:
+    """Yields what csh makes of {a,b}: every alternative, inner ones first."""
     match = _INNERMOST.search(pattern)
     if match is None:
-        return [pattern]
-    found: list[str] = []
+        yield pattern
+        return
     for choice in match[1].split(","):
-        found += braces(pattern[: match.start()] + choice + pattern[match.end() :])
-    return found
+        yield from braces(pattern[: match.start()] + choice + pattern[match.end() :])
 
 
 def find(
@@ -62,7 +64,10 @@ def find(
     Of a word with alternatives only these are asked for, one by one.
     """
     strict = rules.of(keyword)
-    patterns = dict.fromkeys(braces(word))
+    patterns = dict.fromkeys(itertools.islice(braces(word), _MAX_ALTERNATIVES + 1))
+    if len(patterns) > _MAX_ALTERNATIVES:
+        findings.error(place, f"{keyword}: too many alternatives", f"at most {_MAX_ALTERNATIVES}")
+        return []
     directory = place.file.rpartition("/")[0]
     files: list[str] = []
     has_match = False

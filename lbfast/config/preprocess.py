@@ -28,6 +28,8 @@ _MAY_COMMENT = re.compile(r"[#!]")
 _CONDITION = re.compile(r"@(\^?)(\S*)\s*(.*)$", re.DOTALL)
 OURS = "lbfast"
 _MAX_DEPTH = 64
+_MAX_TEXT = 1 << 16  # characters of a line once its parameters are replaced
+_MAX_LINES = 1 << 17  # that one line of a file may become
 _RANDOM_MAX = 32767
 
 Names = Mapping[str, str]
@@ -71,6 +73,19 @@ def strip_comment(text: str) -> str:
     return "".join(kept).strip()
 
 
+def _first_brace(text: str) -> int | None:
+    """Returns where the first brace outside quotes is, None without one."""
+    if "{" not in text and "}" not in text:
+        return None
+    is_quoted = False
+    for at, char in enumerate(text):
+        if char == '"':
+            is_quoted = not is_quoted
+        elif char in "{}" and not is_quoted:
+            return at
+    return None
+
+
 @dataclass(slots=True)
 class Preprocessor:
     """Reads one configuration; tokens come in the order of its text."""
@@ -83,6 +98,7 @@ class Preprocessor:
     _definitions: dict[str, list[str]] = field(default_factory=dict)
     _unfinished: list[str] | None = None  # lines of a definition that goes on
     _files: list[str] = field(default_factory=list)
+    _made: int = 0  # lines out of the present one
 
     def read(self, path: str) -> Iterator[Token]:
         """Yields the tokens of a file and of those that it includes; OSError for the first."""
@@ -99,6 +115,7 @@ class Preprocessor:
 
     def _physical(self, line: str, place: Place) -> Iterator[Token]:
         text = strip_comment(line)
+        self._made = 0
         if self._unfinished is not None:
             self._go_on(text)
         elif text:
@@ -134,6 +151,11 @@ class Preprocessor:
 
     def _logical(self, text: str, place: Place, names: Names, depth: int) -> Iterator[Token]:
         """Takes a line without comment through the stages 4 to 8."""
+        self._made += 1
+        if self._made > _MAX_LINES:
+            raise self.findings.fatal(
+                place, f"more than {_MAX_LINES} lines out of one", "reading ends here"
+            )
         if depth > _MAX_DEPTH:
             self.findings.error(place, "a parameter refers to itself", "expected an end to it")
             return
@@ -181,6 +203,9 @@ class Preprocessor:
     def _replace(self, text: str, place: Place, names: Names, depth: int) -> Iterator[Token]:
         """Replaces parameters; a line that changed goes through the stages once more."""
         lines = self._substitute(text, place, names)
+        if max(map(len, lines)) > _MAX_TEXT:
+            self.findings.error(place, "parameters make it too long", f"at most {_MAX_TEXT}")
+            return
         if lines == [text]:
             yield from self._split(text, place, names, depth)
             return
@@ -229,18 +254,13 @@ class Preprocessor:
 
     def _split(self, text: str, place: Place, names: Names, depth: int) -> Iterator[Token]:
         """Cuts at the first brace outside quotes; what follows it is a new line."""
-        is_quoted = False
-        if "{" not in text and "}" not in text:
-            yield Token(Kind.STATEMENT, text, place)
-            return
-        for at, char in enumerate(text):
-            if char == '"':
-                is_quoted = not is_quoted
-            elif char in "{}" and not is_quoted:
-                if before := text[:at].strip():
-                    yield Token(Kind.STATEMENT, before, place)
-                yield Token(Kind(char), char, place)
-                if rest := text[at + 1 :].strip():
-                    yield from self._logical(rest, place, names, depth)
+        while (at := _first_brace(text)) is not None:
+            if before := text[:at].strip():
+                yield Token(Kind.STATEMENT, before, place)
+            yield Token(Kind(text[at]), text[at], place)
+            text = text[at + 1 :].strip()
+            if text.startswith(("@", "$", "~")):
+                yield from self._logical(text, place, names, depth)
                 return
-        yield Token(Kind.STATEMENT, text, place)
+        if text:
+            yield Token(Kind.STATEMENT, text, place)

@@ -231,3 +231,19 @@ def test_timer_takes_decimals_and_no_unit() -> None:
 def test_unmatched_quote_is_reported_with_its_line() -> None:
     found = complaints(read('global_defs {\n router_id "abc\n}\n'))
     assert any(line.startswith(f"{MAIN}:2: unmatched quote") for line in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        pytest.param("$A=$A $A\nglobal_defs {\n router_id $A\n}\n", 5, id="long"),
+        pytest.param("$A=\\\n$A \\\n$A\n$A\n", 2, id="many"),
+        pytest.param("~SEQ(a, 1, 9) " * 12 + "foo\n", 2, id="loops"),
+        pytest.param("include " + "{a,b}" * 30 + "\n", 5, id="alternatives"),
+        pytest.param("a{" * 3000 + "}" * 3000 + "\n", 5, id="braces"),
+    ],
+)
+def test_text_that_grows_without_end_is_reported(text: str, status: int) -> None:
+    loaded = read(text)
+    assert loaded.findings.exit_status() == status
+    assert len(complaints(loaded)) <= 2
