@@ -37,6 +37,7 @@ ctypedef struct pace_t:
     uint32_t yes                # naps that brought frames as fast as the shorter sleep did,
     uint32_t no                 # and those that did not
     uint64_t rate               # frames a second with the shorter sleep (recheck: longer)
+    uint32_t resume_us          # the naps that a pause of the senders ended, 0 = none
     bint recheck                # this nap is of half the length
     uint32_t trial              # backs off while trials are in vain
     uint32_t until_trial        # sleeps ended by a frame until the next one
@@ -51,7 +52,7 @@ cdef inline void pace_count(pace_t *p) noexcept nogil:
 cdef inline void pace_reset(pace_t *p, uint32_t max_us) noexcept nogil:
     p.max_us = max_us if max_us < NAP_MAX_US else NAP_MAX_US
     p.limit_us = p.max_us
-    p.nap_us = 0
+    p.nap_us = p.resume_us = 0
     p.rate = 0
     p.recheck = False
     p.trial = p.until_trial = TRIAL_MIN
@@ -60,10 +61,19 @@ cdef inline void pace_reset(pace_t *p, uint32_t max_us) noexcept nogil:
 
 cdef inline uint32_t pace_awake(pace_t *p, uint32_t until_trial) noexcept nogil:
     """Wait for frames, until so many sleeps were ended by one."""
-    p.nap_us = 0
+    p.nap_us = p.resume_us = 0
     p.recheck = False
     p.until_trial = until_trial
     pace_count(p)
+    return 0
+
+
+cdef inline uint32_t pace_pause(pace_t *p) noexcept nogil:
+    """The senders paused: wait for frames, then nap as before.  They may have been kept from
+    their core, so what comes first, all that is late, tells no rate."""
+    cdef uint32_t nap_us = p.nap_us
+    pace_awake(p, TRIAL_AGAIN)
+    p.resume_us = nap_us
     return 0
 
 
@@ -104,11 +114,20 @@ cdef inline uint32_t pace_next(
     if p.nap_us:
         return pace_napped(p, came.frames, us)
     if came.frames == 0:
-        return pace_awake(p, p.until_trial)
+        pace_count(p)
+        return 0
     if p.sleeps < p.until_trial:
         return 0
+    return pace_trial(p)
+
+
+cdef inline uint32_t pace_trial(pace_t *p) noexcept nogil:
+    """So many sleeps were ended by a frame: nap, unless they were too far apart."""
     if p.frames * NAP_MIN_US < p.us * NAP_FEW:
-        return pace_awake(p, p.until_trial)
+        pace_count(p)
+        return 0
+    if p.resume_us:
+        return pace_nap(p, p.resume_us)
     p.rate = pace_rate(p)
     return pace_nap(p, NAP_MIN_US)
 
@@ -116,8 +135,8 @@ cdef inline uint32_t pace_next(
 cdef inline uint32_t pace_napped(pace_t *p, uint32_t frames, uint64_t us) noexcept nogil:
     """A nap is over: another one, longer or shorter, or none."""
     cdef uint64_t rate = <uint64_t>frames * 1000000 // (us + 1)
-    if frames == 0:
-        return pace_awake(p, TRIAL_AGAIN)
+    if frames == 0 or frames < NAP_FEW and not p.resume_us:
+        return pace_pause(p)
     if frames < NAP_FEW:
         return pace_vain(p)
     if frames > NAP_MANY:
@@ -135,7 +154,7 @@ cdef inline uint32_t pace_napped(pace_t *p, uint32_t frames, uint64_t us) noexce
     if p.nap_us < p.limit_us and p.frames < <uint64_t>p.sleeps * (NAP_MANY // 4):
         return pace_nap(p, p.nap_us * 2)
     p.trial = TRIAL_MIN
-    p.no = 0
+    p.no = p.resume_us = 0
     if p.yes < RECHECK_NAPS:
         return p.nap_us
     p.rate = pace_rate(p)
