@@ -29,6 +29,7 @@ WITHOUT = {
 }
 
 
+@pytest.mark.covers("C-451", "C-454", "C-456")
 @pytest.mark.parametrize(("method", "family"), SHAPES, ids=IDS)
 def test_files_arrive_whole_with_offloads_on(
     method: str, family: int, network: Networks, director: Directors
