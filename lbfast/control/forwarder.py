@@ -85,7 +85,7 @@ class Forwarder:
         self._tables = SteeredTables(self._engine, self._steer, self._frames)
         self._tables.begin_standby(self._standby)
         try:
-            self._world = Follower(EngineWorld(self._engine))
+            self._world = Follower(EngineWorld(self._engine), self._link_changed)
             await self._world.start()
             self._undo.append(self._world.close)
             interfaces.check(self._links(), plan.interfaces)
@@ -287,6 +287,17 @@ class Forwarder:
                 self._plan.connections,
             )
         self._turned_away = dropped
+
+    def _link_changed(self, ifindex: int, link: Link | None) -> None:
+        """Looks at once when an interface was renamed: the rules are bound to its name."""
+        if link and self._interfaces.get(ifindex, link.name) != link.name:
+            asyncio.get_running_loop().call_soon(self._look)
+
+    def _look(self) -> None:
+        try:
+            self._watch()
+        except Exception as e:
+            self._fail(e)
 
     def _watch(self) -> None:
         """Looks for interfaces that came, went or were made anew; rings follow them."""

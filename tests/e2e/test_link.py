@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from netns import basic
@@ -39,3 +41,15 @@ def test_large_transfers_are_as_before_after_a_link_was_down(
     before = out_of_order(net)
     assert fetched(net)
     assert out_of_order(net) - before < 5, "frames were mixed up on their way"
+
+
+def test_a_renamed_interface_is_followed_at_once(network: Networks, director: Directors) -> None:
+    net = network(basic.topology("nat"))
+    balancer = director(net)
+    assert_whole_both_ways(net, balance(net, balancer, "nat", 4), 4, SIZE)
+    for old, new in (("eth1", "inside"), ("inside", "behind"), ("behind", "eth1")):
+        begin = time.monotonic()
+        net.run("director", ["ip", "link", "set", old, "name", new])
+        balancer.process.wait_for_line(f"+{new}")
+        assert time.monotonic() - begin < 0.6, "the watch, once a second, had to find it"
+        assert fetched(net)
