@@ -23,8 +23,8 @@ net:
 demo: net ## real requests over real web servers, all methods (ARGS="--method dr --keep")
 	@$(PY) -m lbfast demo $(ARGS)
 
-test: net ## every test that CI runs, at most 15 minutes (ARGS="-k word")
-	@$(PYTEST) -m "not long and not soak" $(ARGS)
+test: net ## every test that CI runs, at most 15 minutes (ARGS="-k word", "-n 0" one by one)
+	@$(PYTEST) -n 3 --dist loadfile -m "not long and not soak" $(ARGS)
 
 test-long: net ## interoperation and timing matrices
 	@$(PYTEST) -m "long" $(ARGS)
