@@ -17,6 +17,7 @@ from collections.abc import Callable
 from bench.program import program
 from bench.wire import Wire
 
+LATE_S, PINGS = 2, 200  # by V3 rings one takes up to 10 ms
 RECEIVE = {
     "V2, 68 KiB slots": "rx=big",
     "V2, small slots + copy queue": "rx=small",
@@ -58,10 +59,11 @@ def modes(question: str) -> dict[str, str]:
 
 
 def ringlab(wire: Wire, words: str, seconds: int, traffic: Callable[[], Figures]) -> Figures:
-    """Run one mode under some traffic; return its figures."""
-    process = wire.middle([program("ringlab"), "eth0", "eth1", str(seconds), *words.split()])
+    """Run one mode under some traffic, which may begin late; return its figures."""
+    life_s = seconds + LATE_S
+    process = wire.middle([program("ringlab"), "eth0", "eth1", str(life_s), *words.split()])
     figures = traffic()
-    process.wait(seconds + 10)
+    process.wait(life_s + 10)
     out = {name: float(value) for name, value in re.findall(r"(\w+) ([\d.]+)", process.stdout())}
     return figures | {name: out[name] for name in ("us_per_frame", "drops", "polls", "naps")}
 
@@ -74,7 +76,7 @@ def traffic_of(wire: Wire, question: str, pps: float, seconds: int) -> Callable[
         return {"arrived_kpps": load.arrived / (seconds - 1) / 1e3}
 
     def lone() -> Figures:
-        return wire.ping(3000)
+        return wire.ping(PINGS)
 
     def bulk() -> Figures:
         return {"gbps": wire.bulk(seconds - 1)}

@@ -91,7 +91,7 @@ class Wire(Net):
 
     def bulk(self, seconds: int) -> float:
         """Run one iperf3 flow from left to right; return Gb/s."""
-        server = self.start("right", ["iperf3", "-s", "-1"], "iperf3")
+        server = self.start("right", ["iperf3", "-s", "-1", "--forceflush"], "iperf3")
         server.wait_for_line("listening")
         words = ["iperf3", "-c", RIGHT, "-t", str(seconds), "-f", "g"]
         out = self.run("left", words, check=False, timeout_s=seconds + 20).stdout
