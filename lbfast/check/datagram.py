@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 
-from lbfast.check.base import GRACE_S, STALLED_S, Exchange, Report, Result, failure
+from lbfast.check.attempt import Attempt
+from lbfast.check.base import Exchange, Report, Result, failure
 from lbfast.check.endpoint import Target, destination, open_socket
 from lbfast.model.check import Endpoint
 
@@ -14,25 +15,14 @@ _UDP = (int(socket.SOCK_DGRAM), 0)
 _RECVERR = {int(socket.AF_INET): (0, 11), int(socket.AF_INET6): (41, 25)}  # level, IP(V6)_RECVERR
 
 
-class Datagram:
+class Datagram(Attempt):
     """One attempt over a connected datagram or raw socket.
 
     The socket asks for every ICMP error, so that an unreachable host or network, and not only a
     closed port, is seen at once.
     """
 
-    __slots__ = (
-        "_deadline",
-        "_endpoint",
-        "_exchange",
-        "_kind",
-        "_loop",
-        "_report",
-        "_sock",
-        "_target",
-        "_timeout_s",
-        "_timer",
-    )
+    __slots__ = ("_exchange", "_kind")
 
     def __init__(
         self,
@@ -44,14 +34,8 @@ class Datagram:
         kind: tuple[int, int] = _UDP,
     ) -> None:
         """`kind` is the socket's type and protocol."""
-        self._loop = loop
-        self._endpoint, self._target = where
-        self._timeout_s = timeout_s
+        super().__init__(loop, where, timeout_s, report)
         self._exchange = exchange
-        self._report = report
-        self._sock: socket.socket | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._deadline = 0.0
         self._kind = kind
 
     def start(self) -> None:
@@ -67,18 +51,13 @@ class Datagram:
         except OSError as trouble:
             self._finish(Result(None, f"nothing sent to {self._target.text}: {trouble}"))
         else:
-            self._deadline = self._loop.time() + self._timeout_s
-            self._timer = self._loop.call_later(self._timeout_s, self._timed_out)
+            self._wait()
 
-    def cancel(self) -> None:
-        self._close()
+    def _expired(self) -> Result:
+        return self._exchange.timed_out()
 
-    def _timed_out(self) -> None:
-        if self._loop.time() - self._deadline > STALLED_S:
-            self._deadline = self._loop.time() + GRACE_S
-            self._timer = self._loop.call_later(GRACE_S, self._timed_out)
-            return
-        self._finish(self._exchange.timed_out())
+    def _unwatch(self, sock: socket.socket) -> None:
+        self._loop.remove_reader(sock)
 
     def _failed(self, error: OSError) -> Result:
         return failure(f"{self._target.text}: {error.strerror}")
@@ -95,16 +74,3 @@ class Datagram:
         result = self._exchange.received(data)
         if result is not None:
             self._finish(result)
-
-    def _finish(self, result: Result) -> None:
-        self._close()
-        self._report(result)
-
-    def _close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._sock is not None:
-            self._loop.remove_reader(self._sock)
-            self._sock.close()
-            self._sock = None

@@ -11,33 +11,21 @@ import errno
 import os
 import socket
 
-from lbfast.check.base import GRACE_S, STALLED_S, Conversation, Report, Result, failure
+from lbfast.check.attempt import Attempt
+from lbfast.check.base import Conversation, Report, Result, failure
 from lbfast.check.endpoint import Target, destination, open_socket
 from lbfast.model.check import Endpoint
 
 _CHUNK = 1 << 16
 
 
-class Stream:
+class Stream(Attempt):
     """One attempt: connects, then lets the conversation say when it knows enough.
 
     Every step, the connection as well as each wait for an answer, may last `timeout_s`.
     """
 
-    __slots__ = (
-        "_conversation",
-        "_deadline",
-        "_endpoint",
-        "_is_connected",
-        "_is_writing",
-        "_loop",
-        "_out",
-        "_report",
-        "_sock",
-        "_target",
-        "_timeout_s",
-        "_timer",
-    )
+    __slots__ = ("_conversation", "_is_connected", "_is_writing", "_out")
 
     def __init__(
         self,
@@ -47,14 +35,8 @@ class Stream:
         conversation: Conversation,
         report: Report,
     ) -> None:
-        self._loop = loop
-        self._endpoint, self._target = where
-        self._timeout_s = timeout_s
+        super().__init__(loop, where, timeout_s, report)
         self._conversation = conversation
-        self._report = report
-        self._sock: socket.socket | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._deadline = 0.0
         self._out = b""
         self._is_connected = self._is_writing = False
 
@@ -71,28 +53,22 @@ class Stream:
             text = os.strerror(code)
             self._finish(Result(None, f"no connection to {self._target.text} begun: {text}"))
         else:
-            self._deadline = self._loop.time() + self._timeout_s
-            self._timer = self._loop.call_later(self._timeout_s, self._timed_out)
+            self._wait()
             self._want_write()
-
-    def cancel(self) -> None:
-        self._close()
 
     def _failed(self, code: int) -> Result:
         return failure(f"connection to {self._target.text} failed: {os.strerror(code)}")
 
-    def _timed_out(self) -> None:
-        left_s = self._deadline - self._loop.time()
-        if left_s < -STALLED_S:
-            left_s = GRACE_S
-            self._deadline = self._loop.time() + left_s
-        if left_s > 0:
-            self._timer = self._loop.call_later(left_s, self._timed_out)
-        elif self._is_connected:
-            self._finish(failure(f"no answer from {self._target.text} within {self._timeout_s}s"))
-        else:
-            text = f"connection to {self._target.text} timed out after {self._timeout_s}s"
-            self._finish(failure(text))
+    def _expired(self) -> Result:
+        if self._is_connected:
+            return failure(f"no answer from {self._target.text} within {self._timeout_s}s")
+        return failure(f"connection to {self._target.text} timed out after {self._timeout_s}s")
+
+    def _unwatch(self, sock: socket.socket) -> None:
+        if self._is_writing:
+            self._loop.remove_writer(sock)
+        if self._is_connected:
+            self._loop.remove_reader(sock)
 
     def _writable(self) -> None:
         sock = self._sock
@@ -157,20 +133,3 @@ class Stream:
             self._take(self._conversation.received(data))
         else:
             self._finish(self._conversation.closed())
-
-    def _finish(self, result: Result) -> None:
-        self._close()
-        self._report(result)
-
-    def _close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        sock = self._sock
-        if sock is not None:
-            self._sock = None
-            if self._is_writing:
-                self._loop.remove_writer(sock)
-            if self._is_connected:
-                self._loop.remove_reader(sock)
-            sock.close()
