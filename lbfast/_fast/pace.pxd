@@ -132,6 +132,14 @@ cdef inline uint32_t pace_trial(pace_t *p) noexcept nogil:
     return pace_nap(p, NAP_MIN_US)
 
 
+cdef inline void pace_vote(pace_t *p, bint as_fast) noexcept nogil:
+    """Count a nap for or against the present length."""
+    if as_fast:
+        p.yes += 1
+    else:
+        p.no += 1
+
+
 cdef inline uint32_t pace_napped(pace_t *p, uint32_t frames, uint64_t us) noexcept nogil:
     """A nap is over: another one, longer or shorter, or none."""
     cdef uint64_t rate = <uint64_t>frames * 1000000 // (us + 1)
@@ -143,10 +151,7 @@ cdef inline uint32_t pace_napped(pace_t *p, uint32_t frames, uint64_t us) noexce
         return pace_nap(p, (p.nap_us + 1) // 2)
     if p.recheck:
         return pace_rechecked(p, rate * 3 <= p.rate * 4)
-    if rate * 4 >= p.rate * 3:
-        p.yes += 1
-    else:
-        p.no += 1
+    pace_vote(p, rate * 4 >= p.rate * 3)
     if p.no == MAJORITY:
         return pace_vain(p)
     if p.yes < MAJORITY:
@@ -164,10 +169,7 @@ cdef inline uint32_t pace_napped(pace_t *p, uint32_t frames, uint64_t us) noexce
 
 cdef inline uint32_t pace_rechecked(pace_t *p, bint as_fast) noexcept nogil:
     """A nap of half the length is over: if most bring frames faster, senders wait for us."""
-    if as_fast:
-        p.yes += 1
-    else:
-        p.no += 1
+    pace_vote(p, as_fast)
     if p.no == MAJORITY:
         return pace_vain(p)
     if p.yes < MAJORITY:
