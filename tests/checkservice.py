@@ -26,6 +26,8 @@ from tests.fake_balancer import FakeBalancer
 TIMEOUT_S = 20
 FAST = Timing(delay_loop_s=0.05, delay_before_retry_s=0.05, connect_timeout_s=5, warmup_s=0)
 RS = "10.7.0.11"
+DOWN, UP = f"DEL_DEST {RS}", f"NEW_DEST {RS} weight 1"
+OK, BAD = b"HTTP/1.0 200 OK\r\n\r\nabc", b"HTTP/1.0 500 no\r\n\r\n"
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import random
 from collections import Counter
-from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any
 
 import pytest
 from scapy.layers.inet import IP, TCP
 
-from lbfast.control.tables import Engine, Tables
-from lbfast.replay import network
+from lbfast.control.tables import Engine
 from lbfast.replay.scenario import START_NS
+from tests.fast.arenalab import put
 from tests.fast.fulllab import LIP, Flow, answer, ask, ends, words
 from tests.fast.path import CLIENT, VIP, Lab
 
@@ -64,21 +63,6 @@ def test_replies_reach_the_worker_of_the_connection(v6: bool, workers: int) -> N
 
 
 # ---- killed and started again
-
-
-def put(world: Lab, engine: Engine) -> Lab:
-    """Let a lab's director be this engine."""
-    world.engine = world.director.engine = engine
-    world.tables = world.director.tables = Tables(engine)
-    network.build(engine, network.MTU)
-    return world
-
-
-@pytest.fixture
-def fd() -> Iterator[int]:
-    number = os.memfd_create("arena")
-    yield number
-    os.close(number)
 
 
 def lived(number: int) -> Lab:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,27 +14,12 @@ from scapy.packet import Packet, Raw
 
 from lbfast.control import arena
 from lbfast.control.tables import Engine, Tables, open_engine
-from lbfast.replay import network
 from lbfast.replay.scenario import START_NS
+from tests.fast.arenalab import put
 from tests.fast.path import CLIENT, VIP, Lab, head
 
 SIZES: dict[str, Any] = {"conns": 64, "dests": 16, "services": 8}
 HEADER = 4096
-
-
-def put(world: Lab, engine: Engine) -> Lab:
-    """Let a lab's director be this engine."""
-    world.engine = world.director.engine = engine
-    world.tables = world.director.tables = Tables(engine)
-    network.build(engine, network.MTU)
-    return world
-
-
-@pytest.fixture
-def fd() -> Iterator[int]:
-    number = os.memfd_create("arena")
-    yield number
-    os.close(number)
 
 
 def lived(number: int) -> Lab:

@@ -24,8 +24,10 @@ from lbfast.model.script import Script
 from lbfast.model.vrrp import Fifo, TrackFile
 from tests.checklab import packed, server, service, vip
 from tests.checkservice import (
+    DOWN,
     FAST,
     RS,
+    UP,
     Listener,
     Recorder,
     at_once,
@@ -36,7 +38,6 @@ from tests.checkservice import (
     until,
 )
 
-DOWN, UP = f"DEL_DEST {RS}", f"NEW_DEST {RS} weight 1"
 Step = Callable[[], Awaitable[None]]
 
 

@@ -23,8 +23,12 @@ from lbfast.model.check import (
 )
 from tests.checklab import real, server, service, vip
 from tests.checkservice import (
+    BAD,
+    DOWN,
     FAST,
+    OK,
     RS,
+    UP,
     Listener,
     Recorder,
     answering,
@@ -35,9 +39,6 @@ from tests.checkservice import (
     running,
     until,
 )
-
-DOWN, UP = f"DEL_DEST {RS}", f"NEW_DEST {RS} weight 1"
-OK, BAD = b"HTTP/1.0 200 OK\r\n\r\nabc", b"HTTP/1.0 500 no\r\n\r\n"
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,11 @@ from lbfast.model.check import (
 )
 from tests.checklab import packed
 from tests.checkservice import (
+    BAD,
+    DOWN,
+    OK,
     RS,
+    UP,
     Listener,
     answering,
     at_once,
@@ -34,9 +38,6 @@ from tests.checkservice import (
     running,
     until,
 )
-
-DOWN, UP = f"DEL_DEST {RS}", f"NEW_DEST {RS} weight 1"
-OK, BAD = b"HTTP/1.0 200 OK\r\n\r\nabc", b"HTTP/1.0 500 no\r\n\r\n"
 
 
 @pytest.fixture(autouse=True)
