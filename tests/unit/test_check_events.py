@@ -278,6 +278,7 @@ def test_ha_suspend_checks_only_while_the_address_is_here() -> None:
 @pytest.mark.covers("QUO-09", "QUO-11")
 def test_scripts_fifo_and_mail_hear_of_a_failure(tmp_path: Path) -> None:
     log, pipe = tmp_path / "log", tmp_path / "pipe"
+    log.touch()  # the first script may not have run yet when it is read
 
     def note(word: str) -> Script:
         return shell('echo "$1 $#" >>"$2"', word, str(log))
