@@ -1,4 +1,4 @@
-"""The typed face of the extension; see _fast/engine.pxi for what each method does."""
+"""The typed face of the extension; see _fast/engine*.pxi for what each method does."""
 
 from collections.abc import Callable
 

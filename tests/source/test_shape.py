@@ -16,7 +16,7 @@ LONG = "# long: "  # a comment with the reason, in the file's head or at the fun
 PYTHON = with_suffix(".py")
 CYTHON = with_suffix(".pyx", ".pxd", ".pxi")
 CODE = [*PYTHON, *CYTHON]
-_FUNCTION = re.compile(r"^( *)(?:cdef|cpdef|def)\b[^=:#]*\(")
+_FUNCTION = re.compile(r"^( *)(?:cdef(?! class\b)|cpdef|def)\b[^=:#]*\(")
 _OPEN_ENDS = re.compile(r"\b(TO" r"DO|FIX" r"ME|X" r"XX)\b")
 _WORKPLACE = re.compile(
     r"/(?:work|root|home)/\w|shared/|\b(?:AI|LLM|Claude|Anthropic|ChatGPT|Copilot|subagent)\b"
