@@ -83,8 +83,8 @@ def _attempts(port: int) -> int:
             return int(answer.read().split("server accepts handled requests\n")[1].split()[0])
 
 
-def nginx(directory: Path, port: int) -> subprocess.Popen[bytes]:
-    """Starts a web server whose page is three bytes; its working directory is `directory`."""
+def site(directory: Path, port: int) -> list[str]:
+    """Returns the command of a web server whose page is three bytes, working in `directory`."""
     (directory / "nginx.conf").write_text(f"""
 daemon off;
 worker_processes 1;
@@ -100,8 +100,12 @@ http {{
     }}
 }}
 """)
-    words = ["nginx", "-p", f"{directory}/", "-c", "nginx.conf"]
-    process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+    return ["nginx", "-p", f"{directory}/", "-c", "nginx.conf"]
+
+
+def nginx(directory: Path, port: int) -> subprocess.Popen[bytes]:
+    """Starts that web server on this host."""
+    process = subprocess.Popen(site(directory, port), stderr=subprocess.DEVNULL)
     while process.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port)).close()
