@@ -16,8 +16,6 @@ but the forwarding differs.
 
 from __future__ import annotations
 
-import statistics
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,7 +32,6 @@ ROOT = Path(__file__).resolve().parent.parent
 CLIENT, VIP, SERVER, MIRRORED = "10.9.1.1", "10.9.1.100", "10.9.3.2", "10.9.2.2"
 DISCARD, ECHO = 9, 7
 FOREVER_S = 3600
-NS_PER_S = 1e9
 RUN = (*COMMAND, "run")
 REFLECT = (*COMMAND, "bench", "reflector", "in0", "out0", str(FOREVER_S))
 
@@ -154,27 +151,6 @@ def drop_all(net: Net, host: str, *interfaces: str) -> None:
     net.run(host, ["nft", "-f", "-"], stdin="add table netdev b\n" + "".join(chains))
 
 
-def cpu_s(process: Process) -> float:
-    """Return the CPU seconds of all threads of a process, softirqs it ran included.
-
-    As getrusage reports (user and system together), but with the scheduler's nanoseconds.
-    """
-    tasks = Path(f"/proc/{process.pid}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / NS_PER_S
-
-
-def median_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Return the 95 % confidence interval of the median, by order statistics."""
-    ordered, n = sorted(values), len(values)
-    cut = max(int((n - 1.96 * n**0.5) / 2), 0)
-    return ordered[cut], ordered[n - 1 - cut]
-
-
-def spread(values: Sequence[float]) -> str:
-    """Return min/median/max as text."""
-    return f"{min(values):.3f}/{statistics.median(values):.3f}/{max(values):.3f}"
-
-
 def settled(read: Sequence[int]) -> bool:
     """Whether a counter has come to rest: the last two readings agree."""
     return len(read) > 1 and read[-1] == read[-2]
@@ -198,8 +174,3 @@ def result(
     """Return a line of `make prove`."""
     fields = {"claim": claim, "value": round(value, 3), "unit": unit, "bound": bound}
     return {**fields, "peer": peer, "ok": ok, **more}
-
-
-def say(text: str) -> None:
-    """Print progress, away from the figures."""
-    print(text, file=sys.stderr, flush=True)

@@ -17,7 +17,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.lab import result, say, spread
+from bench.lab import result
+from bench.rows import spread
+from bench.say import say
 from netns.build import Net
 from netns.wait import wait_for
 from tests.e2e.capture import Capture

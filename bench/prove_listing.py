@@ -9,8 +9,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.lab import RUN, Lab, cpu_s, lab, median_interval, result, say, wait_until_still
+from bench.cpu import process_s
+from bench.lab import RUN, Lab, lab, result, wait_until_still
 from bench.prove_speed import DISTURBED, LOST, Disturbed, serve_discard
+from bench.rows import median_interval
+from bench.say import say
 from lbfast.selfcall import COMMAND, environment
 from netns.process import Process
 from netns.wait import wait_for
@@ -39,12 +42,12 @@ def cost_us(net: Lab, listed: bool) -> float:
     is listed or not."""
     before = wait_until_still(net, "l0")
     listing = start_listing(net) if listed else None
-    spent = cpu_s(net.director)
+    spent = process_s(net.director.pid)
     sent = net.flood("l0", PPS, LOAD_S, FLOWS)
     if listing is not None and not listing.alive():
         raise RuntimeError("the listing ended before the load did")
     after = wait_until_still(net, "l0")
-    spent = cpu_s(net.director) - spent
+    spent = process_s(net.director.pid) - spent
     if listing is not None:
         listing.kill()
     if after - before < sent * (1 - LOST):

@@ -12,6 +12,7 @@ import re
 import statistics
 from collections.abc import Iterator
 
+from bench.cpu import process_s
 from bench.lab import (
     DISCARD,
     ECHO,
@@ -21,16 +22,14 @@ from bench.lab import (
     SERVER,
     VIP,
     Lab,
-    cpu_s,
     lab,
-    median_interval,
     result,
-    say,
-    spread,
     urgent,
     wait_until_still,
 )
 from bench.program import pinned, program
+from bench.rows import median_interval, spread
+from bench.say import say
 
 PAIRS = 25
 PPS, LOAD_S, FLOWS = 100_000, 0.5, 1000
@@ -47,10 +46,10 @@ class Disturbed(Exception):
 def cost_us(net: Lab, way: str) -> float:
     """Return the forwarder's CPU time for each frame of one load, in microseconds."""
     before = wait_until_still(net, way)
-    spent = cpu_s(net.forwarder(way))
+    spent = process_s(net.forwarder(way).pid)
     sent = net.flood(way, PPS, LOAD_S, FLOWS)
     after = wait_until_still(net, way)
-    spent = cpu_s(net.forwarder(way)) - spent
+    spent = process_s(net.forwarder(way).pid) - spent
     if after - before < sent * (1 - LOST):
         raise Disturbed(f"{way}: {sent} sent, {after - before} received")
     return spent * 1e6 / (after - before)

@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.lab import result, say, spread
+from bench.lab import result
+from bench.rows import spread
+from bench.say import say
 from bench.watch import Watch
 from lbfast.demos.scene import Plot, Scene, played
 from lbfast.demos.traffic import file_digest, make_file

@@ -1,0 +1,202 @@
+"""What a bench found, as rows, and the statistics behind them.
+
+A row is the figure of one subject at one work.  Subjects are measured by turns, one turn of each
+a round, so that whatever else the machine does falls on all; hence figures are compared round by
+round, and the median of the ratios is what counts.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+
+class Interval(msgspec.Struct, frozen=True):
+    """A median, and the interval that holds it with 95 % confidence."""
+
+    median: float
+    low: float
+    high: float
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """A figure, as it stands in bench/results/WORK.json."""
+
+    work: str
+    case: str  # what of the work: "60 bytes, 1,000 flows"
+    subject: str  # what was measured, as bench/subjects names it
+    metric: str  # "cpu", "cost of balancing", "rate", …
+    unit: str
+    median: float
+    low: float  # of the median's 95 % interval
+    high: float
+    rounds: int
+    method: str = ""  # "dr", "nat", …; empty where there is none
+    family: int = 0  # 4 or 6, 0 where the work knows none
+    ratios: dict[str, Interval] = {}  # by peer: this figure over the peer's of the same round
+    remark: str = ""  # what a reader must know: frames lost, rounds left out
+
+
+class Machine(msgspec.Struct, frozen=True):
+    """Where and when the rows were measured."""
+
+    kernel: str
+    cores: int
+    processor: str
+    load: float  # load average of a minute, before the work began
+    began: str  # UTC
+
+
+class Sheet(msgspec.Struct, frozen=True, kw_only=True):
+    """The file of one work."""
+
+    work: str
+    quick: bool
+    seconds: float  # that the work took
+    machine: Machine
+    rows: list[Row]
+    left_out: list[str] = []  # what did not fit into the time
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return the 95 % confidence interval of the median, by order statistics.
+
+    Of fewer than six values it is the least and the greatest.
+    """
+    ordered, n = sorted(values), len(values)
+    cut = max(int((n - 1.96 * n**0.5) / 2), 0)
+    return ordered[cut], ordered[n - 1 - cut]
+
+
+def interval(values: Sequence[float]) -> Interval:
+    """Return the median of at least one value, with its interval."""
+    return Interval(statistics.median(values), *median_interval(values))
+
+
+def spread(values: Sequence[float]) -> str:
+    """Return min/median/max as text."""
+    return f"{min(values):.3f}/{statistics.median(values):.3f}/{max(values):.3f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What all rows of one comparison have in common."""
+
+    work: str
+    case: str
+    metric: str
+    unit: str
+    family: int = 0
+
+
+@dataclass(slots=True)
+class Rounds:
+    """The figures of several subjects, taken by turns; None is a turn that was disturbed."""
+
+    rounds: list[dict[str, float | None]] = field(default_factory=list)
+    remarks: dict[str, str] = field(default_factory=dict)
+
+    def add(self, figures: Mapping[str, float | None]) -> None:
+        self.rounds.append(dict(figures))
+
+    def subjects(self) -> list[str]:
+        """Return who had a turn, in the order of the first ones."""
+        return list(dict.fromkeys(name for turns in self.rounds for name in turns))
+
+    def values(self, subject: str) -> list[float]:
+        """Return what a subject's undisturbed turns gave."""
+        return [v for turns in self.rounds if (v := turns.get(subject)) is not None]
+
+    def ratios(self, subject: str, peer: str) -> list[float]:
+        """Return subject over peer for each round in which neither was disturbed.
+
+        Rounds in which the peer's figure is not above zero (a difference can be) say nothing.
+        """
+        pairs = [(turns.get(subject), turns.get(peer)) for turns in self.rounds]
+        return [a / b for a, b in pairs if a is not None and b is not None and b > 0]
+
+    def less(self, base: str) -> Rounds:
+        """Return the same rounds without `base`, whose figure of the round is taken off."""
+        made = Rounds(remarks=dict(self.remarks))
+        for turns in self.rounds:
+            zero = turns.get(base)
+            rest = {name: v for name, v in turns.items() if name != base}
+            made.add({n: None if v is None or zero is None else v - zero for n, v in rest.items()})
+        return made
+
+    def rows(self, head: Head, methods: Mapping[str, str] | None = None) -> Iterator[Row]:
+        """Yield a row for every subject, with the ratio to each of the others."""
+        for subject in self.subjects():
+            values = self.values(subject)
+            if not values:
+                continue
+            found = interval(values)
+            others = {p: self.ratios(subject, p) for p in self.subjects() if p != subject}
+            yield Row(
+                **{name: getattr(head, name) for name in Head.__slots__},
+                subject=subject,
+                method=(methods or {}).get(subject, ""),
+                median=found.median,
+                low=found.low,
+                high=found.high,
+                rounds=len(values),
+                ratios={peer: interval(found) for peer, found in others.items() if found},
+                remark=self._remark(subject),
+            )
+
+    def _remark(self, subject: str) -> str:
+        disturbed = sum(t.get(subject, 0.0) is None for t in self.rounds)
+        said = [self.remarks[subject]] if subject in self.remarks else []
+        if disturbed:
+            said.append(f"{disturbed} of {len(self.rounds)} turns disturbed, not counted")
+        return "; ".join(said)
+
+
+def this_machine() -> Machine:
+    """Describe where we are, now."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return Machine(
+        kernel=platform.release(),
+        cores=len(os.sched_getaffinity(0)),
+        processor=names[0] if names else platform.machine(),
+        load=round(os.getloadavg()[0], 2),
+        began=datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ"),
+    )
+
+
+def path_of(work: str, folder: Path) -> Path:
+    return folder / f"{work}.json"
+
+
+def write(sheet: Sheet, folder: Path) -> Path:
+    """Write the sheet of a work into `folder`; return the file."""
+    path = path_of(sheet.work, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(sheet), indent=1) + b"\n")
+    fresh.replace(path)
+    return path
+
+
+def read(path: Path) -> Sheet:
+    """Return the sheet in a file; msgspec.ValidationError if it is not one."""
+    return msgspec.json.decode(path.read_bytes(), type=Sheet)
+
+
+def read_all(folder: Path) -> list[Sheet]:
+    """Return the sheets of a folder by name; files of another shape are none."""
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            found.append(read(path))
+        except msgspec.ValidationError:
+            continue
+    return found

@@ -1,0 +1,45 @@
+"""User-space instructions a packet: methods, families, and many services and servers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+from bench.bench_instructions import CASES, FLOWS, LONG, SHORT, command, count, has_counter
+from bench.plan import Plan
+from bench.rows import Row
+from bench.say import say
+
+NAME = "instructions"
+SECONDS, QUICK_SECONDS = 150.0, 14.0
+ONE_S, MANY_S = 10.0, 40.0  # what a case takes under valgrind
+QUICK = ("dr-v4",)
+
+
+def run(plan: Plan) -> Iterator[Row]:
+    """Yield a row for each case; the same program counts the same again, so one round is all."""
+    by_perf = has_counter()
+    if not by_perf and shutil.which("valgrind") is None:
+        say("instructions: neither a counter for perf stat -e instructions:u nor valgrind")
+        return
+    for name, case in CASES.items():
+        if plan.quick and name not in QUICK:
+            continue
+        if not by_perf and not plan.allows(MANY_S if case.services > 1 else ONE_S, name):
+            continue
+        short, long = (count(command(name, packets), by_perf) for packets in (SHORT, LONG))
+        figure = (long - short) / (LONG - SHORT)
+        method, way = name.split("-")[0], " reply" if case.reply else ""
+        yield Row(
+            work=NAME,
+            case=f"{FLOWS:,} flows{way}, {case.services:,} services, {case.servers:,} servers",
+            subject=f"lbfast-{method}",
+            method=method,
+            family=6 if case.is_v6 else 4,
+            metric="instructions",
+            unit="instructions/packet",
+            median=figure,
+            low=figure,
+            high=figure,
+            rounds=1,
+        )
