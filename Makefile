@@ -7,7 +7,7 @@ PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-.PHONY: help venv base net demo test test-long soak fuzz bench prove checklist lint format coverage clean
+.PHONY: help venv base net peers demo test test-long soak fuzz bench prove checklist lint format coverage clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -18,6 +18,9 @@ base:
 	@tools/build.sh release
 net:
 	@tools/bootstrap.sh base net
+	@tools/build.sh release
+peers:
+	@tools/bootstrap.sh base net bench
 	@tools/build.sh release
 
 demo: net ## real requests over real web servers, all methods (ARGS="--method dr --keep")
@@ -35,10 +38,10 @@ soak: net ## hours of load
 fuzz: base ## ten million frames under AddressSanitizer (ARGS="--frames N --seed N")
 	@$(PY) tools/fuzz.py --asan $(ARGS)
 
-bench: net ## the benches, each with its figure on the last line
+bench: peers ## the benches, each with its figure on the last line
 	@$(PY) tools/bench.py $(ARGS)
 
-prove: net ## measure the project's claims, one JSON line each (CLAIM=name for one)
+prove: peers ## measure the project's claims, one JSON line each (CLAIM=name for one)
 	@$(PY) tools/prove.py $(CLAIM)
 
 checklist: base ## which test holds which row of the conformance checklist

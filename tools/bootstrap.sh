@@ -1,9 +1,10 @@
 #!/bin/bash
-# Installs what is missing, and nothing else: tools/bootstrap.sh [base] [net]
+# Installs what is missing, and nothing else: tools/bootstrap.sh [base] [net] [bench]
 #
 # base: .venv with lbfast in editable form and all its Python tools (Debian packages python3-venv
 # and python3-dev only where the interpreter lacks them).  net: the programs of
-# tools/debian-packages.txt; without root they are named, not installed.
+# tools/debian-packages.txt; without root they are named, not installed.  bench: those of
+# tools/debian-packages-bench.txt, and what draws the plots.
 set -eu
 cd "$(dirname "$0")/.."
 export PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
@@ -97,7 +98,7 @@ base() {
     exec 8>&-
 }
 
-net() {
+programs() { # FILE: installs what it lists
     local shows package missing=()
     while read -r shows package; do
         case $shows in
@@ -105,9 +106,18 @@ net() {
         /*) [ -e "$shows" ] || missing+=("$package") ;;
         *) command -v "$shows" >/dev/null || missing+=("$package") ;;
         esac
-    done <tools/debian-packages.txt
+    done <"$1"
     [ ${#missing[@]} = 0 ] || need "${missing[@]}" ||
         say "what needs them is skipped or says so"
+}
+
+net() { programs tools/debian-packages.txt; }
+
+bench() {
+    programs tools/debian-packages-bench.txt
+    .venv/bin/python -c 'import matplotlib' 2>/dev/null ||
+        LBFAST_BUILD=none quietly build/pip.log \
+            .venv/bin/python -m pip -q install --no-build-isolation -e '.[plots]'
 }
 
 mkdir -p build

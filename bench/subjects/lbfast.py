@@ -1,0 +1,33 @@
+"""lbfast: its daemon as `lbfast run` starts it, services by ipvsadm's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bench.subjects.base import Place, Subject
+from bench.subjects.rules import OPTION, words
+from bench.subjects.vips import accept_vips
+from lbfast.selfcall import COMMAND, environment
+
+READY_S = 30
+
+
+@contextmanager
+def _set_up(place: Place) -> Iterator[None]:
+    method = place.subject.method
+    if place.subject.answers_past_director:
+        accept_vips(place, tunnel=method == "tun")
+    if method == "fullnat":
+        for address in (local for pool in place.pools for local in pool.locals):
+            extra = ["nodad", "preferred_lft", "0"] if ":" in address else []
+            place.run("ip", "addr", "add", address, "dev", "out0", *extra)
+    process = place.net.start(place.host, [*COMMAND, "run"], "lbfast", environment())
+    process.wait_for_line("lbfast: ready", READY_S)
+    lines = "".join(f"{line}\n" for line in words(place))
+    place.net.run(place.host, [*COMMAND, "ipvsadm", "-R"], stdin=lines, environment=environment())
+    yield
+    process.stop()
+
+
+SUBJECTS = tuple(Subject(f"lbfast-{method}", "lbfast", method, _set_up) for method in OPTION)
