@@ -19,8 +19,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.lab import ROOT, result, say
+from bench.lab import ROOT, result
 from bench.prove_checks import SERVERS, site
+from bench.say import say
 from netns.build import Net
 from netns.wait import wait_for
 from tests.e2e.capture import Capture
