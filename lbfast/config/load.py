@@ -105,7 +105,7 @@ def _vrrp(context: Context, top: Draft, known: Trackers) -> VrrpConfig:
         scripts=tuple(script for script in known.scripts.values() if script),
         files=tuple(file for file in known.files.values() if file),
         processes=tuple(process for process in known.processes.values() if process),
-        bfds=tuple(bfd for bfd in known.bfds.values() if bfd),
+        bfds=tuple(bfd for bfd in {**known.check_bfds, **known.bfds}.values() if bfd),
         garp_groups=garp_groups(context, top),
         up_down_delays=up_down_delays(context, top),
         track_groups=track_groups(context, top, found),

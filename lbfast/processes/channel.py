@@ -29,6 +29,7 @@ class Setup:
     standby: frozenset[bytes] = frozenset()  # addresses that another director serves now
     resume: bool = False  # a child of this kind ran before and died
     masters: dict[str, float] = field(default_factory=dict)  # led in it; when it died, monotonic
+    sessions: dict[str, bool] = field(default_factory=dict)  # of BFD: whether they are up
     log: LogSettings = field(default_factory=LogSettings)
     keep_addresses: bool = False
     keep_table: bool = False
@@ -76,6 +77,14 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
+class Bfd:
+    """A BFD session is up or down: from VRRP to the parent, from there to the checks."""
+
+    session: str
+    is_up: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """Wants a text: `data`, `stats`, `json`, or `clear` for zeroed statistics."""
 
@@ -95,7 +104,7 @@ class Stop:
     """Ends orderly."""
 
 
-Message = Setup | Ready | Hello | Reload | Standby | Restored | State | Ask | Text | Stop
+Message = Setup | Ready | Hello | Reload | Standby | Restored | State | Bfd | Ask | Text | Stop
 
 
 class Channel:

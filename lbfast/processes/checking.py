@@ -96,6 +96,7 @@ class Checking:
         self._checks = HealthChecks()
         self._keep_table = False
         self._is_started = False
+        self._sessions: dict[str, bool] = {}  # of BFD: whether they are up
 
     async def start(self, setup: c.Setup, channel: c.Channel) -> str:
         self._keep_table = setup.keep_table
@@ -103,6 +104,8 @@ class Checking:
         check = setup.configuration.check
         await self._checks.start(check, self._balancer, resume=setup.resume)
         self._is_started = True
+        self._sessions = dict(setup.sessions)
+        self._tell_sessions()
         self._configuration = setup.configuration
         self._edit_locals(Configuration(), setup.configuration)
         return f"checks of {len(check.services)} virtual servers"
@@ -111,6 +114,12 @@ class Checking:
         await self._checks.reload(old.check, new.check)
         self._configuration = new
         self._edit_locals(old, new)
+        self._tell_sessions()
+
+    def _tell_sessions(self) -> None:
+        """Gives the BFD checks what is known: those of a new configuration have heard nothing."""
+        for session, is_up in self._sessions.items():
+            self._checks.bfd(session, is_up=is_up)
 
     def _edit_locals(self, old: Configuration, new: Configuration) -> None:
         """Gives services their local addresses; one that is there already is no failure."""
@@ -127,6 +136,9 @@ class Checking:
                 logger.warning("table not reached: %s", away)
 
     def hear(self, message: c.Message) -> None:
+        if isinstance(message, c.Bfd):
+            self._sessions[message.session] = message.is_up
+            self._checks.bfd(message.session, is_up=message.is_up)
         if isinstance(message, c.Restored):
             self._balancer.forget()
             self._checks.restore()

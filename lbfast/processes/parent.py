@@ -83,6 +83,7 @@ class Family:
         self._on_pid = on_pid
         self.children = {kind: Child(kind) for kind in (FORWARDER, VRRP, CHECKER)}
         self.states: dict[str, str] = {}
+        self.sessions: dict[str, bool] = {}  # of BFD: whether they are up
         self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._texts: dict[tuple[str, str], asyncio.Future[str]] = {}
         self._is_stopping = False
@@ -105,7 +106,7 @@ class Family:
         if kind == VRRP:
             vrrp = configuration.vrrp
             statics = vrrp.static_addresses or vrrp.static_routes or vrrp.static_rules
-            there = bool(vrrp.instances or statics)
+            there = bool(vrrp.instances or statics or vrrp.bfds)
             return there if settings.with_vrrp is None else settings.with_vrrp
         there = bool(configuration.check.services)
         return there if settings.with_check is None else settings.with_check
@@ -186,6 +187,7 @@ class Family:
             self.standby(),
             child.was_there,
             self._led(child),
+            dict(self.sessions),
             settings.log,
             settings.keep_addresses,
             settings.keep_table,
@@ -214,6 +216,9 @@ class Family:
                 case c.State(instance, state):
                     self.states[instance] = state
                     self.children[FORWARDER].send(c.Standby(self.standby()))
+                case c.Bfd(session, is_up):
+                    self.sessions[session] = is_up
+                    self.children[CHECKER].send(message)
                 case c.Text(what, text):
                     waiting = self._texts.pop((child.kind, what), None)
                     if waiting is not None and not waiting.done():
@@ -289,6 +294,8 @@ class Family:
         old, self.configuration = self.configuration, configuration
         names = {instance.name for instance in configuration.vrrp.instances}
         self.states = {name: s for name, s in self.states.items() if name in names}
+        sessions = {bfd.name for bfd in configuration.vrrp.bfds}
+        self.sessions = {name: up for name, up in self.sessions.items() if name in sessions}
         await self._ensure_wanted()
         for child in self.children.values():
             if _concerns(child.kind, old, configuration):

@@ -1,4 +1,4 @@
-"""The VRRP process as a child: instances, and word of their states to the parent."""
+"""The VRRP process as a child: instances, BFD sessions, and word of them to the parent."""
 
 from __future__ import annotations
 
@@ -28,12 +28,17 @@ class Routing:
         def entered(instance: VrrpInstance, state: State) -> None:
             channel.send(c.State(instance.name, str(state)))
 
-        service = VrrpService(entered)
+        def bfd_changed(session: str, is_up: bool) -> None:
+            channel.send(c.Bfd(session, is_up))
+
+        service = VrrpService(entered, bfd_changed)
         config = self._own(setup.configuration)
-        await service.start(config, setup.masters)
+        were_up = frozenset(name for name, is_up in setup.sessions.items() if is_up)
+        await service.start(config, setup.masters, were_up)
         self._service = service
         be_prompt()
-        return f"VRRP instances {', '.join(i.name for i in config.instances) or 'none'}"
+        sessions = f", {len(config.bfds)} BFD sessions" if config.bfds else ""
+        return f"VRRP instances {', '.join(i.name for i in config.instances) or 'none'}{sessions}"
 
     def _own(self, configuration: Configuration) -> VrrpConfig:
         config = configuration.vrrp

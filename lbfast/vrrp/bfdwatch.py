@@ -21,6 +21,7 @@ _TTL = 255
 _SOURCE_PORTS = (49152, 65535)  # RFC 5881 4
 _IP_RECVTTL, _IPV6_RECVHOPLIMIT, _IPV6_HOPLIMIT, _IP_TTL = 12, 51, 52, 2
 _BATCH = 256
+RETURN_NS = 5_000_000_000  # a session that was up in a process before ours comes up within this
 
 
 def port_of(config: BfdInstance) -> int:
@@ -63,6 +64,11 @@ class _Running:
                 # not connected: an ICMP error about one packet would eat the next
                 self.sock.sendto(packet, (text_of(self.config.neighbor), port_of(self.config)))
 
+    def end(self) -> None:
+        """End the session on purpose: the neighbour is told."""
+        self.send([self.session.farewell()])
+        self.sock.close()
+
 
 class BfdWatch:
     """All sessions of a configuration; `on_change` gets a session's name and whether it is up."""
@@ -79,26 +85,49 @@ class BfdWatch:
         self._running: list[_Running] = []
         self._listening: list[socket.socket] = []
         self._planned: int | None = None
+        self._presumed: frozenset[str] = frozenset()
 
-    def start(self) -> None:
-        """Begin all sessions; they are down until the neighbour answers."""
+    def start(
+        self, before: BfdWatch | None = None, presumed: frozenset[str] = frozenset()
+    ) -> None:
+        """Begin all sessions; they are down until the neighbour answers.
+
+        Sessions of `before`, an older configuration's, go on where they are the same; the others
+        of it end.  `presumed` were up in a process that was killed just now: nothing is said of
+        them until they are up again, or have had the time for it.
+        """
         now = self._clock.now()
+        known = before._release() if before is not None else {}
+        self._presumed = presumed
+        if presumed:
+            self._clock.call_at(now + RETURN_NS, self._presume_no_more)
         for config in self.configs:
+            if config in known:
+                self._running.append(running := known.pop(config))
+                self._on_change(config.name, running.session.is_up)
+                continue
             discriminator = secrets.randbelow(0xFFFFFFFF) + 1
             try:
                 self._running.append(_Running(Session(config, discriminator, now)))
             except OSError as error:
                 logger.warning("BFD %s: no session: %s", config.name, error.strerror)
                 self._on_change(config.name, False)
+        for left in known.values():
+            left.end()
         for family, port in {(family_of(c.neighbor), port_of(c)) for c in self.configs}:
             self._listen(family, port)
         self._serve()
 
-    def go_on(self, on_change: Callable[[str, bool], None]) -> None:
-        """Tell somebody else from now on, beginning with what is known."""
-        self._on_change = on_change
-        for running in self._running:
-            on_change(running.config.name, running.session.is_up)
+    def _release(self) -> dict[BfdInstance, _Running]:
+        """Stop serving the sessions, and hand them over."""
+        self._unlisten()
+        found = {running.config: running for running in self._running}
+        self._running = []
+        return found
+
+    def _presume_no_more(self) -> None:
+        self._presumed = frozenset()
+        self._serve()
 
     def _listen(self, family: int, port: int) -> None:
         sock = socket.socket(family, socket.SOCK_DGRAM)
@@ -165,6 +194,9 @@ class BfdWatch:
 
     def _tell(self, running: _Running) -> None:
         is_up = running.session.is_up
+        if not is_up and running.config.name in self._presumed:
+            return
+        self._presumed -= {running.config.name}
         if is_up != running.was_up:
             if running.was_up is not None or is_up:
                 word = "up" if is_up else f"down: {running.session.reason}"
@@ -175,12 +207,14 @@ class BfdWatch:
     def stop(self) -> None:
         """End all sessions and tell the neighbours so."""
         for running in self._running:
-            running.send([running.session.farewell()])
-            running.sock.close()
+            running.end()
+        self._running.clear()
+        self._unlisten()
+
+    def _unlisten(self) -> None:
         for sock in self._listening:
             self._loop.remove_reader(sock.fileno())
             sock.close()
-        self._running.clear()
         self._listening.clear()
 
 

@@ -31,11 +31,12 @@ from lbfast.vrrp.reload import match
 from lbfast.vrrp.router import Router, Task
 from lbfast.vrrp.station import Station
 from lbfast.vrrp.trackers import Trackers
-from lbfast.vrrp.tracking import Key
+from lbfast.vrrp.tracking import Key, Kind
 
 logger = logging.getLogger(__name__)
 
 OnState = Callable[[VrrpInstance, State], None]
+OnBfd = Callable[[str, bool], None]
 _NS_PER_US = 1000
 _US_PER_S = 1e6
 _ADVERTS = (SendAdvert,)
@@ -56,11 +57,13 @@ class VrrpService:
     called with the instance and the state it has entered, after its addresses are placed or
     removed: the forwarder balances the VIPs of an instance while that state is MASTER, and leaves
     them to the host otherwise, also before the first call.  The last state of an instance is STOP,
-    or DELETED or FAULT if a reload has removed it.
+    or DELETED or FAULT if a reload has removed it.  `on_bfd` is called with the name of a BFD
+    session and whether it is up: at first, with every change, and after a reload.
     """
 
-    def __init__(self, on_state: OnState | None = None) -> None:
+    def __init__(self, on_state: OnState | None = None, on_bfd: OnBfd | None = None) -> None:
         self._on_state: OnState = on_state or (lambda instance, state: None)
+        self._on_bfd: OnBfd = on_bfd or (lambda name, is_up: None)
         self.config = VrrpConfig()
         self.router = Router(self.config)
         self.stations: dict[str, Station] = {}
@@ -70,15 +73,19 @@ class VrrpService:
         self._virtual: frozenset[bytes] = frozenset()  # addresses that come and go with instances
 
     async def start(
-        self, config: VrrpConfig, masters: Mapping[str, float] = MappingProxyType({})
+        self,
+        config: VrrpConfig,
+        masters: Mapping[str, float] = MappingProxyType({}),
+        sessions_up: frozenset[str] = frozenset(),
     ) -> None:
         """Start all instances of a configuration.
 
         `masters` is for a process that takes the place of one that was killed: the instances that
         led in it, and when it died (seconds of the monotonic clock).  They go on leading with
         their addresses in place if nobody can have missed their adverts yet; of all others,
-        addresses that were left behind are removed.  Raises OSError where a socket is refused for
-        want of CAP_NET_RAW or CAP_NET_ADMIN.
+        addresses that were left behind are removed.  `sessions_up` are the BFD sessions that were
+        up then: they are not down before they have had time to come back.  Raises OSError
+        where a socket is refused for want of CAP_NET_RAW or CAP_NET_ADMIN.
         """
         self._loop = asyncio.get_running_loop()
         self.clock = Clock(self._loop, self._due)
@@ -98,7 +105,7 @@ class VrrpService:
         )
         self.host.place_static(VrrpConfig(), config)
         self.host.links.drain()
-        self._connect(None)
+        self._connect(None, sessions_up)
         self.host.links.start(self._loop)
         delay_s = self._startup_delay_s()
         if delay_s > 0 and not masters:
@@ -131,7 +138,7 @@ class VrrpService:
             station = Station(instance, self.host.links, self.host.vmacs)
             self.stations[instance.name] = station
 
-    def _connect(self, before: Trackers | None) -> None:
+    def _connect(self, before: Trackers | None, sessions_up: frozenset[str] = frozenset()) -> None:
         """Open what a configuration listens to and looks at."""
         instances = self.config.instances
         self._virtual = frozenset(
@@ -145,6 +152,7 @@ class VrrpService:
         self.trackers = Trackers(
             self.config, self.router.watched(), self.host.links, self._value_changed
         )
+        self.trackers.presumed_up = sessions_up
         self._refresh_stations()
         self.trackers.start(self._loop, self.clock, before)
 
@@ -165,6 +173,9 @@ class VrrpService:
         self._perform(self.router.tick(now))
 
     def _value_changed(self, key: Key, value: int | None) -> None:
+        kind, name = key
+        if kind is Kind.BFD:
+            self._on_bfd(name, bool(value))
         self._perform(self.router.set_value(key, value, self.clock.now()))
 
     def _link_changed(self, name: str) -> None:

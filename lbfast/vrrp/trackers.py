@@ -23,12 +23,13 @@ class Trackers:
     def __init__(
         self, config: VrrpConfig, watched: set[Key], links: Links, on_value: OnValue
     ) -> None:
-        """Only what is in `watched` is looked at."""
+        """Only what is in `watched` is looked at; BFD sessions run all, others may want them."""
         self._config, self._watched = config, watched
         self._links, self._on_value = links, on_value
         self.scripts: dict[str, ScriptTracker] = {}
         self._files: FileWatch | None = None
         self._processes: ProcessWatch | None = None
+        self.presumed_up: frozenset[str] = frozenset()  # BFD sessions of a process before ours
         self._bfd: BfdWatch | None = None
         self._delays = {delay.interface: delay for delay in config.up_down_delays}
         self._debounced: dict[str, Debounce] = {}
@@ -68,17 +69,8 @@ class Trackers:
     def _start_bfd(
         self, loop: asyncio.AbstractEventLoop, clock: Clock, before: BfdWatch | None
     ) -> None:
-        """Go on with the sessions there are if they are the same, else begin anew."""
-        names = self._named(Kind.BFD)
-        wanted = tuple(bfd for bfd in self._config.bfds if bfd.name in names)
-        if before is not None and before.configs == wanted:
-            self._bfd = before
-            before.go_on(self._bfd_changed)
-            return
-        if before is not None:
-            before.stop()
-        self._bfd = BfdWatch(loop, clock, wanted, self._bfd_changed)
-        self._bfd.start()
+        self._bfd = BfdWatch(loop, clock, self._config.bfds, self._bfd_changed)
+        self._bfd.start(before, self.presumed_up)
 
     def _bfd_changed(self, name: str, is_up: bool) -> None:
         self._on_value((Kind.BFD, name), int(is_up))

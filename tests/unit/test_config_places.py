@@ -269,3 +269,18 @@ def test_unknown_account_of_a_script_s_block_is_an_error() -> None:
     script = TRACKED["track_script"].replace("root", "nobody")
     loaded = read(f"{script}vrrp_instance V {{\n{VIP}}}\n")
     assert loaded.findings.exit_status() == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "for_vrrp", "for_checks"),
+    [("", 1, 1), ("vrrp", 1, 0), ("checker", 0, 1), ("vrrp\nchecker", 1, 1)],
+    ids=["neither word is both", "vrrp", "checker", "both words"],
+)
+def test_session_is_known_to_whom_it_is_for(words: str, for_vrrp: int, for_checks: int) -> None:
+    session = f"bfd_instance x {{\n neighbor_ip 10.0.0.9\n {words}\n}}\n"
+    loaded = read(session + SERVICE % (" lb_algo rr", "BFD_CHECK {\n name x\n }"))
+    server = loaded.configuration.check.services[0].servers[0]
+    assert [bfd.name for bfd in loaded.configuration.vrrp.bfds] == ["x"], "it runs for the peer"
+    assert len(server.checkers) == for_checks
+    loaded = read(session + f"vrrp_instance V {{\n{VIP} track_bfd {{\n x\n }}\n}}\n")
+    assert len(tracked(loaded)) == for_vrrp

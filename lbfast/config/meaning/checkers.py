@@ -161,11 +161,11 @@ def _udp(context: Context, draft: Draft) -> list[Checker]:
     ]
 
 
-def _is_known(context: Context, draft: Draft, kind: str, field: str) -> bool:
+def _is_known(context: Context, draft: Draft, kind: str, among: str, field: str) -> bool:
     """Returns whether what a check names comes before it; says so if not."""
     known: Trackers = draft.get("trackers")
     name = draft.get(field)
-    if name in getattr(known, kind) and known.precedes(kind, name, draft):
+    if name in getattr(known, among) and known.precedes(kind, name, draft):
         return True
     context.findings.error(
         draft.at(field), f"{draft.get('kind')}: {name} not found further up", "expected it there"
@@ -178,7 +178,7 @@ def _file(context: Context, draft: Draft) -> list[Checker]:
     if name is None:
         context.findings.error(draft.place, "FILE_CHECK without track_file", "removed")
         return []
-    if not _is_known(context, draft, "files", "track_file"):
+    if not _is_known(context, draft, "files", "files", "track_file"):
         return []
     return [FileCheck(track_file=name, **_given(draft, "weight", "reverse"))]
 
@@ -187,7 +187,7 @@ def _bfd(context: Context, draft: Draft) -> list[Checker]:
     if not draft.get("name"):
         context.findings.error(draft.place, "BFD_CHECK without name", "removed")
         return []
-    if not _is_known(context, draft, "bfds", "name"):
+    if not _is_known(context, draft, "bfds", "check_bfds", "name"):
         return []
     return [BfdCheck(name=draft.get("name"), **_common(draft))]
 

@@ -39,7 +39,8 @@ class Trackers:
     scripts: Mapping[str, VrrpScript | None]
     files: Mapping[str, TrackFile | None]
     processes: Mapping[str, TrackProcess | None]
-    bfds: Mapping[str, BfdInstance | None]
+    bfds: Mapping[str, BfdInstance | None]  # for instances of VRRP
+    check_bfds: Mapping[str, BfdInstance]
     orders: Mapping[tuple[str, str], int]  # by kind and name: that of the block
 
     def precedes(self, kind: str, name: str, user: Draft) -> bool:
@@ -63,14 +64,20 @@ def trackers(context: Context, top: Draft) -> Trackers:
         for d in context.unique("vrrp_track_process", top.get("vrrp_track_process", []))
         if (p := _process(context, d))
     }
-    bfds = {b.name: b for d in context.unique("bfd_instance", top.get("bfd_instance", []))
-            if (b := _bfd(context, d)) and ("vrrp" in d or "checker" not in d)}  # fmt: skip
+    bfds: dict[str, BfdInstance | None] = {}
+    check_bfds = {}
+    for draft in context.unique("bfd_instance", top.get("bfd_instance", [])):
+        if session := _bfd(context, draft):  # without a word about it, it is for both
+            if "vrrp" in draft or "checker" not in draft:
+                bfds[session.name] = session
+            if "checker" in draft or "vrrp" not in draft:
+                check_bfds[session.name] = session
     orders = {
         (field, draft.get("name")): draft.order
         for field, block in _BLOCKS.items()
         for draft in reversed(top.get(block, []))
     }
-    return Trackers(scripts, files, processes, bfds, orders)
+    return Trackers(scripts, files, processes, bfds, check_bfds, orders)
 
 
 def _vrrp_script(context: Context, draft: Draft, known: dict[str, VrrpScript | None]) -> None:
