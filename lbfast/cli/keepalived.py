@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lbfast.cli import confcheck
+from lbfast.processes.log import FACILITIES
 from lbfast.processes.start import Request, start
 
 DEFAULT_FILE = "/etc/keepalived/keepalived.conf"
 SIGNALS = {"STOP": 15, "RELOAD": 1, "DATA": 10, "STATS": 12, "STATS_CLEAR": 63, "JSON": 36}
-_SHORT = "hlndDGg:S:PCBp:r:c:b:t::i:s:XVIRu:evf:m"
+_SHORT = "hlndDGg:S:PCBp:r:c:b:t::i:s:XVIRu:evf:maxA:M:"
 _LONG = {
     "help": "h", "log-console": "l", "dont-fork": "n", "dump-conf": "d", "log-detail": "D",
     "no-syslog": "G", "log-file=": "g", "log-facility=": "S", "vrrp": "P", "check": "C",
@@ -22,9 +23,9 @@ _LONG = {
     "bfd_pid=": "b", "config-test": "t", "config-id=": "i", "namespace=": "s",
     "release-vips": "X", "dont-release-vrrp": "V", "dont-release-ipvs": "I",
     "dont-respawn": "R", "umask=": "u", "all-config": "e", "version": "v", "use-file=": "f",
-    "signum=": "signum", "flush-log-file": "flush", "core-dump": "m",
+    "signum=": "signum", "flush-log-file": "flush", "core-dump": "m", "core-dump-pattern=": "M",
+    "address-monitoring": "a", "snmp": "x", "snmp-agent-socket=": "A",
 }  # fmt: skip
-_FACILITIES = {str(number): f"local{number}" for number in range(8)}
 
 
 @dataclass(slots=True)
@@ -63,6 +64,10 @@ def parse(argv: Sequence[str]) -> Words:
 
 def main(argv: Sequence[str]) -> int:
     """Behaves as `keepalived` with these options; returns its exit status."""
+    if argv and argv[0] in ("-T", "--genhash"):
+        from lbfast.cli.main import main as lbfast
+
+        return lbfast(["genhash", *argv[1:]])
     try:
         words = parse(argv)
     except getopt.GetoptError as wrong:
@@ -104,12 +109,23 @@ def request(path: str, words: Words) -> Request:
         detail="D" in words,
         dump_at_start="d" in words,
         log_file=words.get("g"),
-        facility="" if "l" in words else _FACILITIES.get(words.get("S"), "daemon"),
+        facility="" if "G" in words else _facility(words.get("S", "daemon")),
         is_silent="G" in words and "l" not in words and "g" not in words,
+        console="l" in words,
         umask=words.get("u"),
         keepalived_pids=True,
         pid_files=_pid_files(words.given),
     )
+
+
+def _facility(word: str) -> str:
+    """Returns the facility that -S names; as keepalived does, daemon for one that is none."""
+    name = f"local{word}" if word.isdigit() else word
+    if name in FACILITIES:
+        return name
+    print(f"keepalived: log facility {word!r}: expected {', '.join(FACILITIES)} or a number from "
+          "0 to 7, using daemon", file=sys.stderr)  # fmt: skip
+    return "daemon"
 
 
 def _pid_files(given: Mapping[str, str]) -> dict[str, Path]:

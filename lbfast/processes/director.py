@@ -85,10 +85,10 @@ class Director:
             self._hand_over = self._family.hand_over
             return await self._live()
         finally:
-            systemd.stopping()
             process = self._configuration.process
             await run_script(process.shutdown_script, process.shutdown_timeout_s)
             self._pids.remove()
+            logger.info("stopped")
 
     def _listen(self) -> None:
         """Turns signals into words of a queue: they are served one after the other."""
@@ -124,6 +124,8 @@ class Director:
             starting.cancel()
             return 0 if word == "stop" else EXIT_CONFIG
         finally:
+            systemd.stopping()
+            logger.info("stopping")
             await family.stop()
 
     async def _wait_for(self, starting: asyncio.Future[None]) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
+import time
 from dataclasses import dataclass
-from logging.handlers import SysLogHandler
 
-_SYSLOG = "/dev/log"
+SYSTEM_LOG = "/dev/log"
+FACILITIES = {"user": 1, "daemon": 3, **{f"local{number}": 16 + number for number in range(8)}}
 _PRIORITIES = {
     logging.DEBUG: 7,
     logging.INFO: 6,
@@ -16,6 +18,7 @@ _PRIORITIES = {
     logging.ERROR: 3,
     logging.CRITICAL: 2,
 }
+_PATIENCE_S = 0.02  # with a system log that does not read: no process here may wait for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +27,10 @@ class LogSettings:
 
     level: int = logging.INFO
     file: str = ""
-    facility: str = ""  # of the system's log: daemon, local0 …
+    facility: str = ""  # of the system's log, one of FACILITIES
     is_silent: bool = False
+    console: bool = False  # to standard error as well
+    suffix: str = ""  # of the processes' names, for namespace and instance
 
 
 class _Prioritized(logging.Formatter):
@@ -33,7 +38,51 @@ class _Prioritized(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
-        return f"<{_PRIORITIES.get(record.levelno, 6)}>{text}"
+        return f"<{_priority(record)}>{text}"
+
+
+class SystemLog(logging.Handler):
+    """The system's log by its socket, each line as syslog(3) of the C library writes it."""
+
+    def __init__(self, path: str, facility: str, title: str) -> None:
+        super().__init__()
+        self._path, self._facility, self._title = path, FACILITIES[facility], title
+        self._socket: socket.socket | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Sends a line; to a log that was started anew by another try, else it is lost."""
+        number = self._facility * 8 + _priority(record)
+        moment = time.strftime("%b %e %H:%M:%S", time.localtime(record.created))
+        line = f"<{number}>{moment} {self._title}[{os.getpid()}]: {self.format(record)}"
+        for _ in range(2):
+            try:
+                self._connected().send(line.encode(errors="replace"))
+            except TimeoutError:
+                return
+            except OSError:
+                self._forget()
+            else:
+                return
+
+    def _connected(self) -> socket.socket:
+        if self._socket is None:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+            self._socket.settimeout(_PATIENCE_S)
+            self._socket.connect(self._path)
+        return self._socket
+
+    def _forget(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def close(self) -> None:
+        self._forget()
+        super().close()
+
+
+def _priority(record: logging.LogRecord) -> int:
+    return _PRIORITIES.get(record.levelno, 6)
 
 
 def goes_to_journal() -> bool:
@@ -47,21 +96,30 @@ def goes_to_journal() -> bool:
 
 
 def set_up(settings: LogSettings, title: str) -> None:
-    """Sends the log lines of this process, called `title`, to where they belong."""
-    handler: logging.Handler
-    if settings.is_silent:
-        handler = logging.NullHandler()
-    elif settings.file:
-        handler = logging.FileHandler(settings.file)
+    """Sends the log lines of this process, called `title`, to where they belong.
+
+    Raises OSError if the file cannot be written.
+    """
+    title += settings.suffix
+    handlers: list[logging.Handler] = []
+    if settings.file:
+        handlers.append(logging.FileHandler(settings.file))
         line = f"%(asctime)s {title}[%(process)d]: %(message)s"
-        handler.setFormatter(logging.Formatter(line, "%b %e %H:%M:%S"))
-    elif settings.facility and os.path.exists(_SYSLOG):
-        handler = SysLogHandler(_SYSLOG, SysLogHandler.facility_names[settings.facility])
-        handler.ident = f"{title}[{os.getpid()}]: "
+        handlers[-1].setFormatter(logging.Formatter(line, "%b %e %H:%M:%S"))
+    if settings.facility and os.path.exists(SYSTEM_LOG):
+        handlers.append(SystemLog(SYSTEM_LOG, settings.facility, title))
+        handlers[-1].setFormatter(logging.Formatter("%(message)s"))
+    if settings.console or not (handlers or settings.is_silent):
+        handlers.append(_console())
+    logging.basicConfig(
+        level=settings.level, handlers=handlers or [logging.NullHandler()], force=True
+    )
+
+
+def _console() -> logging.Handler:
+    handler = logging.StreamHandler(sys.stderr)
+    if goes_to_journal():
+        handler.setFormatter(_Prioritized("%(message)s"))
     else:
-        handler = logging.StreamHandler(sys.stderr)
-        if goes_to_journal():
-            handler.setFormatter(_Prioritized("%(message)s"))
-        else:
-            handler.setFormatter(logging.Formatter("lbfast: %(message)s"))
-    logging.basicConfig(level=settings.level, handlers=[handler], force=True)
+        handler.setFormatter(logging.Formatter("lbfast: %(message)s"))
+    return handler

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class Request:
     log_file: str = ""
     facility: str = ""
     is_silent: bool = False
+    console: bool = False  # to the terminal too
     umask: str = ""
     keepalived_pids: bool = False  # keepalived's own pid files are wanted
     pid_files: dict[str, Path] = field(default_factory=dict)
@@ -59,8 +60,10 @@ def start(request: Request) -> int:
         request.log_file,
         request.facility,
         request.is_silent,
+        request.console,
     )
-    set_up(LogSettings(log.level), "lbfast")
+    title = "Keepalived" if request.keepalived_pids else "lbfast"
+    set_up(replace(log, console=True), title)  # what is wrong at first is for who starts it too
     if not os.path.exists(request.file):
         logger.error("%s: no such file, expected a configuration", request.file)
         return EXIT_NO_CONFIG
@@ -70,9 +73,17 @@ def start(request: Request) -> int:
     if loaded.findings.is_refused:
         logger.error("%s is refused: nothing is started", request.file)
         return EXIT_CONFIG
+    log = replace(log, suffix=_suffix(namespace, loaded))
     if request.background:
         _go_to_background()
+    set_up(log, title)
     return _run(request, loaded, log)
+
+
+def _suffix(namespace: str, loaded: Loaded) -> str:
+    """Returns what tells the processes of several directors apart in the log."""
+    names = (namespace, loaded.configuration.process.instance)
+    return "".join(f"_{name}" for name in names if name)
 
 
 def _named_namespace(request: Request) -> str:
@@ -102,7 +113,6 @@ def _go_to_background() -> None:
 
 
 def _run(request: Request, loaded: Loaded, log: LogSettings) -> int:
-    set_up(log, "Keepalived" if request.keepalived_pids else "lbfast")
     name = check_name(director_name(os.environ))
     held = claim(name)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 from dataclasses import replace
@@ -19,7 +18,7 @@ from lbfast.model.configuration import Configuration, LocalAddresses, ProcessSet
 from lbfast.model.marks import FwmarkRule
 from lbfast.model.netlines import Address
 from lbfast.model.vrrp import VrrpConfig, VrrpInstance
-from lbfast.processes import log, reloadtime, systemd
+from lbfast.processes import reloadtime, systemd
 from lbfast.processes.director import keep_fixed
 from lbfast.processes.ownership import standby
 from lbfast.processes.pidfiles import PARENT, PidFiles, default_paths, read
@@ -198,16 +197,34 @@ def test_options_reach_the_request() -> None:
     words = keepalived.parse(argv)
     request = keepalived.request(words.get("f"), words)
     assert (request.file, request.config_id, request.namespace) == ("/f", "node", "ns")
-    assert (request.background, request.detail, request.facility) == (False, True, "")
+    assert (request.background, request.detail, request.facility) == (False, True, "daemon")
+    assert request.console
     assert (request.keep_addresses, request.keep_table, request.respawn) == (True, True, False)
     assert {kind: str(path) for kind, path in request.pid_files.items()} == {
         "parent": "/a", "vrrp": "/b", "checker": "/c",
     }  # fmt: skip
 
 
-def test_facility_is_a_local_one_by_number() -> None:
-    assert keepalived.request("", keepalived.parse(["-S", "3"])).facility == "local3"
-    assert keepalived.request("", keepalived.parse([])).facility == "daemon"
+@pytest.mark.parametrize(
+    ("words", "facility"),
+    [
+        ([], "daemon"),
+        (["-S", "3"], "local3"),
+        (["--log-facility=local5"], "local5"),
+        (["-S", "user"], "user"),
+        (["-S", "9"], "daemon"),
+        (["-G"], ""),
+    ],
+)
+def test_facility_is_by_number_or_name(words: list[str], facility: str) -> None:
+    assert keepalived.request("", keepalived.parse(words)).facility == facility
+
+
+def test_unknown_facility_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    keepalived.request("", keepalived.parse(["-S", "mail"]))
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("keepalived: log facility 'mail': expected user, daemon, local0")
 
 
 @pytest.mark.parametrize(
@@ -247,22 +264,6 @@ def test_service_manager_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv("NOTIFY_SOCKET", str(path))
         systemd.ready()
         assert manager.recv(200).decode().split("\n")[0] == "READY=1"
-
-
-def test_log_lines_go_to_a_file_in_the_manner_of_the_system_s_log(tmp_path: Path) -> None:
-    path = tmp_path / "log"
-    root = logging.getLogger()
-    before = root.handlers[:]
-    try:
-        log.set_up(log.LogSettings(file=str(path)), "Keepalived_vrrp")
-        logging.getLogger("lbfast").warning("(V) Entering MASTER STATE")
-    finally:
-        for handler in root.handlers[:]:
-            root.removeHandler(handler)
-            handler.close()
-        root.handlers[:] = before
-    line = path.read_text()
-    assert line.endswith(f"Keepalived_vrrp[{os.getpid()}]: (V) Entering MASTER STATE\n")
 
 
 # ---- reload at a time
