@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from bench.subjects import SUBJECTS
+from bench.subjects import EVERY
 from bench.subjects.base import PORTS, Place, Pool, Subject
 from netns.build import Net
 from netns.topo import FORWARDING, Address, Host, Route, Sysctl, Topology, addresses, link
@@ -103,12 +103,18 @@ class Ground:
 
 
 @contextmanager
-def ground(names: Sequence[str], offloads: bool = False) -> Iterator[Ground]:
+def ground(
+    names: Sequence[str],
+    offloads: bool = False,
+    protocol: str = "tcp",
+    ports: Sequence[int] = PORTS,
+) -> Iterator[Ground]:
     """Build the network and set up the subjects of these names.
 
-    `offloads`: GRO too is on at every interface, which veth leaves off.
+    `offloads`: GRO too is on at every interface, which veth leaves off.  `protocol`, `ports`: of
+    the virtual services.
     """
-    subjects = [SUBJECTS[name] for name in names]
+    subjects = [EVERY[name] for name in names]
     with Net(topology(subjects)) as net, ExitStack() as stack:
         if offloads:
             switch_on_offloads(net)
@@ -116,7 +122,7 @@ def ground(names: Sequence[str], offloads: bool = False) -> Iterator[Ground]:
         for number, subject in enumerate(subjects, 1):
             if subject.has_director:
                 pools = tuple(pool(number, family) for family in FAMILIES)
-                place = Place(net, subject, pools, PORTS, f"s{number}")
+                place = Place(net, subject, pools, tuple(ports), f"s{number}", protocol)
                 stack.enter_context(subject.set_up(place))
                 places[subject.name] = place
         yield Ground(net, places)

@@ -14,6 +14,7 @@ from bench.subjects import (
     nft_forward,
     nginx_stream,
     none,
+    reflector,
 )
 from bench.subjects.base import Subject
 
@@ -28,6 +29,7 @@ ALL: tuple[Subject, ...] = (
     *ipvs.SUBJECTS,
 )
 SUBJECTS = {subject.name: subject for subject in ALL}
+EVERY = SUBJECTS | {s.name: s for s in reflector.SUBJECTS}  # with those for frames alone
 LIMITS = ("none", "forward")
 
 
@@ -35,7 +37,7 @@ def available(names: tuple[str, ...] = tuple(SUBJECTS)) -> tuple[list[str], list
     """Return the subjects that this machine can run, and a sentence on each that it cannot."""
     found, absent = [], []
     for name in names:
-        if missing := SUBJECTS[name].missing():
+        if missing := EVERY[name].missing():
             absent.append(f"{name}: not measured, {', '.join(missing)} missing")
         else:
             found.append(name)

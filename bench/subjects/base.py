@@ -38,6 +38,7 @@ class Place:
     pools: tuple[Pool, ...]
     ports: tuple[int, ...]
     server_interface: str  # towards the director
+    protocol: str = "tcp"  # or "udp", what kernel and lbfast balance; proxies know TCP alone
 
     @property
     def host(self) -> str:
@@ -60,6 +61,11 @@ class Place:
     def start(self, *argv: str) -> Process:
         """Start a process in the director."""
         return self.net.start(self.host, argv)
+
+    def pids(self) -> list[int]:
+        """Return the processes that were started in the director."""
+        inside = self.net.namespace(self.host)
+        return [process.pid for process in self.net.processes if inside in process.argv]
 
     def mac(self, host: str, interface: str) -> str:
         """Return the MAC address of an interface of a host."""

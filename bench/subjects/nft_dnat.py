@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from bench.subjects.base import Place, Pool, Subject
 
 
-def rules(pools: Sequence[Pool], ports: Sequence[int]) -> str:
+def rules(pools: Sequence[Pool], ports: Sequence[int], protocol: str = "tcp") -> str:
     """Return the table as nft reads it."""
     among = ", ".join(map(str, ports))
     lines = []
@@ -20,7 +20,7 @@ def rules(pools: Sequence[Pool], ports: Sequence[int]) -> str:
         family = "ip6" if pool.is_v6 else "ip"
         servers = ", ".join(f"{n} : {address}" for n, address in enumerate(pool.servers))
         chosen = f"numgen inc mod {len(pool.servers)} map {{ {servers} }}"
-        match = f"{family} daddr {pool.vip} tcp dport {{ {among} }}"
+        match = f"{family} daddr {pool.vip} {protocol} dport {{ {among} }}"
         lines.append(f"{match} dnat {family} to {chosen}")
     text = "\n        ".join(lines)
     return f"""table inet balance {{
@@ -34,7 +34,7 @@ def rules(pools: Sequence[Pool], ports: Sequence[int]) -> str:
 
 @contextmanager
 def _set_up(place: Place) -> Iterator[None]:
-    place.run("nft", "-f", "-", stdin=rules(place.pools, place.ports))
+    place.run("nft", "-f", "-", stdin=rules(place.pools, place.ports, place.protocol))
     yield
 
 

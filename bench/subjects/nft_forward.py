@@ -13,7 +13,9 @@ from bench.subjects.base import Place, Pool, Subject
 from bench.subjects.vips import accept_vips
 
 
-def rules(pools: Sequence[Pool], ports: Sequence[int], own: str, server: str) -> str:
+def rules(
+    pools: Sequence[Pool], ports: Sequence[int], own: str, server: str, protocol: str = "tcp"
+) -> str:
     """Return the table as nft reads it.
 
     `own`, `server`: the MAC addresses of the director's out0 and of the host that is both real
@@ -24,8 +26,8 @@ def rules(pools: Sequence[Pool], ports: Sequence[int], own: str, server: str) ->
     for pool in pools:
         family = "ip6" if pool.is_v6 else "ip"
         servers = ", ".join(f"{n} : {server}" for n, _ in enumerate(pool.servers))
-        key = f"jhash {family} saddr . tcp sport mod {len(pool.servers)}"
-        match = f"{family} daddr {pool.vip} tcp dport {{ {among} }}"
+        key = f"jhash {family} saddr . {protocol} sport mod {len(pool.servers)}"
+        match = f"{family} daddr {pool.vip} {protocol} dport {{ {among} }}"
         lines.append(
             f"{match} ether saddr set {own} ether daddr set {key} map {{ {servers} }} fwd to out0"
         )
@@ -44,7 +46,7 @@ def _set_up(place: Place) -> Iterator[None]:
     own = place.mac(place.host, "out0")
     server = place.mac("server", place.server_interface)
     accept_vips(place)
-    place.run("nft", "-f", "-", stdin=rules(place.pools, place.ports, own, server))
+    place.run("nft", "-f", "-", stdin=rules(place.pools, place.ports, own, server, place.protocol))
     yield
 
 

@@ -14,7 +14,7 @@ def words(place: Place) -> Iterator[str]:
     option = OPTION[place.subject.method]
     for pool in place.pools:
         for port in place.ports:
-            service = f"-t {endpoint(pool.vip, port)}"
+            service = f"-{place.protocol[0]} {endpoint(pool.vip, port)}"
             yield f"-A {service} -s rr"
             for address in pool.locals if place.subject.method == "fullnat" else ():
                 yield f"--add-laddr {service} -z {address}"

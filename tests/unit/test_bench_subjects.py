@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 from bench.ground import pool, topology
-from bench.subjects import SUBJECTS, available, haproxy, nft_dnat, nft_forward, nginx_stream, rules
+from bench.subjects import (
+    EVERY,
+    SUBJECTS,
+    available,
+    haproxy,
+    nft_dnat,
+    nft_forward,
+    nginx_stream,
+    rules,
+)
 from bench.subjects.base import PATH, PORTS, Place, Pool, Subject, endpoint
 from bench.subjects.none import nothing
 from netns.topo import check
@@ -112,7 +121,18 @@ def test_the_network_of_all_subjects_can_be_built() -> None:
 
 def test_a_missing_program_leaves_a_subject_out_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     odd = Subject("odd", "odd", "nat", nothing, ("no-such-program", "/no/such/file"))
-    monkeypatch.setitem(SUBJECTS, "odd", odd)
+    monkeypatch.setitem(EVERY, "odd", odd)
     found, absent = available(("none", "odd"))
     assert found == ["none"]
     assert absent == ["odd: not measured, no-such-program, /no/such/file missing"]
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_every_rule_is_of_the_protocol_asked_for(protocol: str) -> None:
+    other = {"tcp": "udp", "udp": "tcp"}[protocol]
+    dnat = nft_dnat.rules(POOLS, (9,), protocol)
+    forward = nft_forward.rules(POOLS, (9,), OWN, SERVER, protocol)
+    place = Place(None, SUBJECTS["lbfast-dr"], POOLS, (9,), "s1", protocol)  # type: ignore[arg-type]
+    assert all(f"{protocol} dport" in text and other not in text for text in (dnat, forward))
+    assert f"{protocol} sport" in forward
+    assert {line.split()[1] for line in rules.words(place)} == {f"-{protocol[0]}"}
