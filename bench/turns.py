@@ -1,0 +1,72 @@
+"""Subjects by turns: one turn of each a round, in an order left to chance."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from bench.plan import Plan
+from bench.rows import Head, Rounds, Row
+from bench.say import say
+from bench.subjects import SUBJECTS, available
+
+Figures = Mapping[str, float]  # by metric
+Comparison = dict[str, Rounds]  # by metric
+QUICK = ("none", "lbfast-nat", "lbfast-dr", "nft-dnat", "nft-forward", "haproxy", "nginx-stream")
+
+
+class Disturbed(Exception):
+    """A turn that cannot be counted, and why."""
+
+
+def present(plan: Plan) -> list[str]:
+    """Return the subjects that are wanted and can run here; the others are said."""
+    names = QUICK if plan.quick else tuple(SUBJECTS)
+    found, absent = available(tuple(name for name in names if plan.wants(name)))
+    for sentence in absent:
+        say(sentence)
+    plan.left_out += absent
+    return found
+
+
+def by_turns(
+    plan: Plan,
+    names: Sequence[str],
+    turn: Callable[[str], Figures],
+    most: int,
+    part: float = 1.0,
+) -> Comparison:
+    """Give every subject a turn a round, at most `most` rounds in this part of the time left.
+
+    `turn` returns a subject's figures by metric, all with the same metrics, or raises Disturbed.
+    The first round is not counted, but with a quick plan.
+    """
+    order, found = random.Random(1), Comparison()
+    for number in plan.rounds(most + (not plan.quick), part):
+        turns = list(names)
+        order.shuffle(turns)
+        figures = {name: _one(turn, name) for name in turns}
+        if not number and not plan.quick:
+            continue
+        for metric in dict.fromkeys(m for each in figures.values() for m in each or ()):
+            values = {n: e[metric] if (e := figures[n]) is not None else None for n in names}
+            found.setdefault(metric, Rounds()).add(values)
+    return found
+
+
+def _one(turn: Callable[[str], Figures], name: str) -> Figures | None:
+    try:
+        return turn(name)
+    except Disturbed as sentence:
+        say(f"  {name}: not counted: {sentence}")
+        return None
+
+
+def rows_of(found: Comparison, units: Mapping[str, str], head: Head) -> Iterator[Row]:
+    """Yield the rows of every metric in `units`; the metric and unit of `head` do not matter."""
+    methods = {name: subject.method for name, subject in SUBJECTS.items()}
+    for metric, unit in units.items():
+        if metric in found:
+            yield from found[metric].rows(
+                Head(head.work, head.case, metric, unit, head.family), methods
+            )

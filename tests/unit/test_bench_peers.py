@@ -1,0 +1,80 @@
+"""The works beside the peers: what is read from wrk and iperf3, who has a turn, what it costs."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.plan import Plan
+from bench.rows import Head
+from bench.turns import Disturbed, by_turns, present, rows_of
+from bench.works import http
+
+REPORT = """Running 2s test @ http://10.0.0.2/
+  2 threads and 50 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency     5.26ms    2.11ms  30.02ms   83.10%
+  8000 requests in 2.00s, 5.90MB read
+Requests/sec:   4000.00
+"""
+
+
+def plan(quick: bool = False, only: tuple[str, ...] = ()) -> Plan:
+    return Plan(quick, Path(), 60, only, began=time.monotonic())
+
+
+def test_wrk_report_gives_rate_and_cost() -> None:
+    assert http.judge(REPORT, 2.0) == {"rate": 4000.0, "CPU": 250.0}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param("  Socket errors: connect 0, read 5, write 3, timeout 1", id="socket errors"),
+        pytest.param("  Non-2xx or 3xx responses: 9", id="other answers"),
+    ],
+)
+def test_wrk_report_with_failures_is_not_counted(line: str) -> None:
+    with pytest.raises(Disturbed, match="9 of 8000 requests failed"):
+        http.judge(REPORT + line, 2.0)
+
+
+def test_wrk_report_without_answers_is_not_counted() -> None:
+    with pytest.raises(Disturbed, match="no request was answered"):
+        http.judge("unable to connect to 10.0.0.2:80 Connection refused", 2.0)
+
+
+def test_turns_every_subject_has_one_a_round_and_the_first_round_does_not_count() -> None:
+    calls: list[str] = []
+
+    def turn(name: str) -> dict[str, float]:
+        calls.append(name)
+        return {"rate": float(len(calls))}
+
+    found = by_turns(plan(), ("none", "haproxy"), turn, 3)
+    rounds = [set(calls[n : n + 2]) for n in range(0, 8, 2)]
+    assert rounds == [{"none", "haproxy"}] * 4
+    assert len({tuple(calls[n : n + 2]) for n in range(0, 8, 2)}) == 2  # left to chance
+    values = found["rate"].values("none") + found["rate"].values("haproxy")
+    assert sorted(values) == [3, 4, 5, 6, 7, 8]
+
+
+def test_turns_a_disturbed_one_is_told_and_not_counted() -> None:
+    def turn(name: str) -> dict[str, float]:
+        if name == "haproxy":
+            raise Disturbed("it failed")
+        return {"rate": 1.0, "CPU": 2.0}
+
+    found = by_turns(plan(quick=True), ("none", "haproxy"), turn, 1)
+    assert found["rate"].rounds == [{"none": 1.0, "haproxy": None}]
+    rows = list(rows_of(found, {"rate": "requests/s", "CPU": "us"}, Head("http", "x", "", "")))
+    assert [(row.subject, row.metric, row.median) for row in rows] == [
+        ("none", "rate", 1.0),
+        ("none", "CPU", 2.0),
+    ]
+
+
+def test_present_leaves_out_whom_the_plan_does_not_want() -> None:
+    assert present(plan(only=("lbfast-n", "none"))) == ["none", "lbfast-nat"]
