@@ -8,7 +8,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset, strcmp, strcpy, memmove
 
 cdef enum:
-    LAYOUT_VERSION = 3
+    LAYOUT_VERSION = 4
     HEADER_SIZE = 4096            # and behind it the rules that mark packets
     SCRATCH_SIZE = 8 << 20
     MAX_OUTS = 4096
@@ -114,13 +114,12 @@ cdef bint engine_derive(engine_t *e, uint32_t nworkers) noexcept nogil:
     e.template_mask = 65535
     e.templates = <uint32_t *>malloc(65536 * sizeof(uint32_t))
     e.flows = <known_t *>calloc(e.max_conns, sizeof(known_t))
-    e.generation = 1
+    e.outers = <outer_t *>calloc(e.max_dests, sizeof(outer_t))
+    e.generation = GENERATION
     if (
         e.templates == NULL or e.buckets == NULL or e.scheds == NULL or e.workers == NULL
-        or e.flows == NULL
+        or e.flows == NULL or e.outers == NULL or not locals_init(e)
     ):
-        return False
-    if not locals_init(e):
         return False
     memset(e.buckets, 0xFF, <size_t>nbuckets * sizeof(uint32_t))
     memset(e.templates, 0xFF, 65536 * sizeof(uint32_t))
@@ -196,6 +195,7 @@ cdef void engine_free(engine_t *e) noexcept nogil:
     free(e.buckets)
     locals_free(e)
     free(e.flows)
+    free(e.outers)
     free(e.templates)
     free(e.scheds)
     free(e.workers)

@@ -6,6 +6,7 @@ ctypedef struct batch_t:
     uint32_t ifindex
     const uint8_t *mac           # of that interface
     uint32_t reply               # direction in which plain packets are looked for first
+    uint32_t turned              # plain packets that went in the other
     uint32_t cut                 # frames that were cut short
     plain_t plains[BATCH]
     verdict_t verdicts[BATCH]    # after classify, of frames that are not plain
@@ -18,7 +19,7 @@ cdef uint32_t frames_run(
     """Up to BATCH frames of one interface: look at all, fetch ahead, settle all.  Returns how
     many were cut short (or of no interface that is known), which are left alone."""
     cdef batch_t b
-    cdef uint32_t i = 0, at, link = link_find(&e.world, ifindex)
+    cdef uint32_t i = 0, at, end, chained, link = link_find(&e.world, ifindex)
     if LB_UNLIKELY(link == NO_INDEX):
         return n
     b.frames = frames
@@ -26,86 +27,129 @@ cdef uint32_t frames_run(
     b.ifindex = ifindex
     b.mac = e.world.links[link].mac
     b.reply = w.replies[link]
-    b.cut = 0
+    b.cut = b.turned = 0
     batch_look(e, w, &b)
-    batch_fetch(e, w, &b)
+    batch_fetch(e, w, &b, 0, n)
+    chained = w.chained
     while i < n:
-        at = RUNS[b.plains[i].kind * 2 + b.reply](e, w, &b, i)
+        end = n
+        if LB_UNLIKELY(w.chained != chained):      # a younger entry may shadow the first one
+            batch_fetch(e, w, &b, i, i + 1)
+            end = i + 1
+        at = RUNS[run_index(b.plains[i].kind, b.reply)](e, w, &b, i, end)
         if at == i:
             batch_one(e, w, &b, i)
             at += 1
         i = at
-    w.replies[link] = b.reply
+    w.replies[link] = b.reply ^ (b.turned > n // 2)
     return b.cut
 
 
 # ---------------------------------------------------------------- the short way
 
 cdef inline uint32_t flow_run(
-    engine_t *e, worker_t *w, const batch_t *b, uint32_t first, bint is_v6, bint reply
+    engine_t *e, worker_t *w, const batch_t *b, uint32_t first, uint32_t end, bint is_v6,
+    bint reply,
 ) noexcept nogil:
     """Send plain packets from the first on, as long as they are of this family and known in this
     direction; returns the one after the last."""
-    cdef uint32_t n = b.n, i = first
+    cdef run_t r
+    cdef const frame_t *f = &b.frames[first]
+    cdef plain_t *q = <plain_t *>&b.plains[first]
+    cdef plain_t *last = <plain_t *>&b.plains[end]
     cdef uint64_t bytes = 0
-    while i < n and b.plains[i].kind == (PLAIN_V6 if is_v6 else PLAIN_V4):
-        if LB_UNLIKELY(not flow_step(e, w, &b.frames[i], &b.plains[i], is_v6, reply)):
+    cdef out_t *o
+    if LB_UNLIKELY(w.nouts + BATCH > w.max_outs):
+        w.flush(w)
+    o = &w.outs[w.nouts]
+    run_begin(e, w, &r)
+    while q != last:
+        if LB_UNLIKELY(not flow_step(e, w, &r, f, q, o, is_v6, reply)):
             break
-        bytes += b.frames[i].len
-        i += 1
-    w.plain += i - first
-    w.frames += i - first
+        bytes += f.len
+        f += 1
+        q += 1
+        o += 1
     w.bytes += bytes
-    w.verdicts[<int>SENT] += i - first
-    return i
+    run_end(w, &r, <uint32_t>(o - &w.outs[w.nouts]), reply)
+    return <uint32_t>(q - <plain_t *>b.plains)
 
 
-ctypedef uint32_t (*run_t)(
-    engine_t *e, worker_t *w, const batch_t *b, uint32_t first
+cdef inline void run_begin(engine_t *e, worker_t *w, run_t *r) noexcept nogil:
+    r.dests = &e.dest_counts[<size_t>w.index * e.max_dests]
+    r.svcs = &e.svc_counts[<size_t>w.index * e.max_svcs]
+    r.generation = e.generation
+    r.now = w.now
+    r.bytes = 0
+
+
+cdef inline void run_end(worker_t *w, const run_t *r, uint32_t n, bint reply) noexcept nogil:
+    """Count the n packets that were sent."""
+    w.nouts += n
+    w.plain += n
+    w.frames += n
+    w.verdicts[<int>SENT] += n
+    if reply:
+        w.total.outpkts += n
+        w.total.outbytes += r.bytes
+    else:
+        w.total.inpkts += n
+        w.total.inbytes += r.bytes
+
+
+ctypedef uint32_t (*run_of_t)(
+    engine_t *e, worker_t *w, const batch_t *b, uint32_t first, uint32_t end
 ) noexcept nogil
 
-cdef uint32_t run_none(
-    engine_t *e, worker_t *w, const batch_t *b, uint32_t first
+cdef uint32_t run_v4(
+    engine_t *e, worker_t *w, const batch_t *b, uint32_t first, uint32_t end
 ) noexcept nogil:
-    return first
-
-cdef uint32_t run_v4(engine_t *e, worker_t *w, const batch_t *b, uint32_t first) noexcept nogil:
-    return flow_run(e, w, b, first, False, False)
+    return flow_run(e, w, b, first, end, False, False)
 
 cdef uint32_t run_v4_reply(
-    engine_t *e, worker_t *w, const batch_t *b, uint32_t first
+    engine_t *e, worker_t *w, const batch_t *b, uint32_t first, uint32_t end
 ) noexcept nogil:
-    return flow_run(e, w, b, first, False, True)
+    return flow_run(e, w, b, first, end, False, True)
 
-cdef uint32_t run_v6(engine_t *e, worker_t *w, const batch_t *b, uint32_t first) noexcept nogil:
-    return flow_run(e, w, b, first, True, False)
+cdef uint32_t run_v6(
+    engine_t *e, worker_t *w, const batch_t *b, uint32_t first, uint32_t end
+) noexcept nogil:
+    return flow_run(e, w, b, first, end, True, False)
 
 cdef uint32_t run_v6_reply(
-    engine_t *e, worker_t *w, const batch_t *b, uint32_t first
+    engine_t *e, worker_t *w, const batch_t *b, uint32_t first, uint32_t end
 ) noexcept nogil:
-    return flow_run(e, w, b, first, True, True)
+    return flow_run(e, w, b, first, end, True, True)
 
-# by PLAIN_* and direction: pointers keep the copies apart, each with the registers to itself
-cdef run_t[6] RUNS = [run_none, run_none, run_v4, run_v4_reply, run_v6, run_v6_reply]
+# by run_index: pointers keep the copies apart, each with the registers to itself
+cdef run_of_t[4] RUNS = [run_v4, run_v4_reply, run_v6, run_v6_reply]
+
+
+cdef inline uint32_t run_index(uint32_t kind, uint32_t reply) noexcept nogil:
+    return (2 if kind & PLAIN_V6 else 0) + reply
 
 
 # ---------------------------------------------------------------- the stages of a batch
 
 cdef inline void batch_look(engine_t *e, worker_t *w, batch_t *b) noexcept nogil:
     """Hash the plain packets, classify the others; fetch their buckets."""
-    cdef uint32_t i
+    cdef uint64_t mac = mac_word(b.mac), seed = e.seed
+    cdef uint32_t i, kind, mask = e.bucket_mask
+    cdef const uint32_t *buckets = e.buckets
+    cdef bint reply = b.reply, alone = e.nworkers == 1
     cdef const frame_t *f
     cdef plain_t *q
     for i in range(b.n):
         f = &b.frames[i]
         q = &b.plains[i]
-        q.kind = PLAIN_NOT if f.len < f.wire_len else plain_kind(f, b.mac, &q.ip_len)
-        if LB_LIKELY(q.kind != PLAIN_NOT):
-            q.hash = flow_hash(e, f, q.kind, b.reply)
-            LB_PREFETCH(&e.buckets[q.hash & e.bucket_mask])
-            if LB_UNLIKELY(e.nworkers > 1) and not flow_is_owned(e, w, q.hash):
-                q.kind = PLAIN_NOT
-        if LB_UNLIKELY(q.kind == PLAIN_NOT):
+        kind = PLAIN_NOT if f.len < f.wire_len else plain_kind(f, mac, &q.ip_len)
+        if LB_LIKELY(kind != PLAIN_NOT):
+            q.bucket = flow_hash(seed, f.data + 14, kind, reply) & mask
+            LB_PREFETCH(&buckets[q.bucket])
+            if LB_UNLIKELY(not alone) and q.bucket % e.nworkers != w.index:
+                kind = PLAIN_NOT
+        q.kind = <uint16_t>kind
+        if LB_UNLIKELY(kind == PLAIN_NOT):
             batch_classify(e, w, b, i)
 
 
@@ -126,26 +170,41 @@ cdef void batch_classify(engine_t *e, worker_t *w, batch_t *b, uint32_t i) noexc
     b.verdicts[i] = v
 
 
-cdef inline void batch_fetch(engine_t *e, worker_t *w, const batch_t *b) noexcept nogil:
+cdef inline void batch_fetch(
+    engine_t *e, worker_t *w, batch_t *b, uint32_t first, uint32_t end
+) noexcept nogil:
     """The buckets are there now: fetch the entries they begin with, and what is known of them."""
-    cdef uint32_t i, first
-    for i in range(b.n):
+    cdef uint32_t i
+    for i in range(first, end):
         if LB_LIKELY(b.plains[i].kind != PLAIN_NOT):
-            first = e.buckets[b.plains[i].hash & e.bucket_mask]
-            if first != NO_INDEX:
-                LB_PREFETCH(&e.conns[first])
-                LB_PREFETCH(&e.flows[first])
-        elif b.verdicts[i] == NEXT:
+            plain_point(e, &b.plains[i])
+            LB_PREFETCH(b.plains[i].conn)
+            LB_PREFETCH(b.plains[i].known)
+            continue
+        b.plains[i].conn = &NO_CONN
+        b.plains[i].known = &NOT_KNOWN
+        if b.verdicts[i] == NEXT:
             fetch_ahead(w, &b.pkts[i])
 
 
+cdef inline void plain_point(engine_t *e, plain_t *q) noexcept nogil:
+    """Point a plain packet to the first entry of its bucket."""
+    cdef uint32_t first = e.buckets[q.bucket]
+    if LB_LIKELY(first != NO_INDEX):
+        q.conn = &e.conns[first]
+        q.known = &e.flows[first]
+    else:
+        q.conn = &NO_CONN
+        q.known = &NOT_KNOWN
+
+
 cdef void batch_one(engine_t *e, worker_t *w, batch_t *b, uint32_t i) noexcept nogil:
-    """A packet that does not take the short way in the direction of those before: a plain one
-    that takes it in the other direction turns the batch, all others take the stages."""
+    """A packet that does not take the short way in the direction of the batch: perhaps it does in
+    the other one (when most do, that is the next batch's); else it takes the stages."""
     cdef plain_t *q = &b.plains[i]
     if q.kind != PLAIN_NOT:
         if batch_turns(e, w, b, i):
-            b.reply = not b.reply
+            b.turned += 1
             return
         batch_classify(e, w, b, i)
     if b.verdicts[i] == NEXT:
@@ -156,16 +215,18 @@ cdef void batch_one(engine_t *e, worker_t *w, batch_t *b, uint32_t i) noexcept n
 cdef bint batch_turns(engine_t *e, worker_t *w, const batch_t *b, uint32_t i) noexcept nogil:
     """Try the other direction, with this one packet; False when it is not known there either."""
     cdef batch_t one
+    cdef plain_t *q = &one.plains[0]
     cdef bint reply = not b.reply
     if reply and not e.has_masq[b.plains[i].kind == PLAIN_V6]:
         return False
     one.frames = &b.frames[i]
     one.n = 1
-    one.plains[0] = b.plains[i]
-    one.plains[0].hash = flow_hash(e, one.frames, one.plains[0].kind, reply)
-    if not flow_is_owned(e, w, one.plains[0].hash):
+    q[0] = b.plains[i]
+    q.bucket = flow_hash(e.seed, b.frames[i].data + 14, q.kind, reply) & e.bucket_mask
+    if q.bucket % e.nworkers != w.index:
         return False
-    return RUNS[one.plains[0].kind * 2 + reply](e, w, &one, 0) == 1
+    plain_point(e, q)
+    return RUNS[run_index(q.kind, reply)](e, w, &one, 0, 1) == 1
 
 
 cdef inline void packet_from(pkt_t *p, const frame_t *f, uint32_t ifindex) noexcept nogil:

@@ -163,9 +163,17 @@ cdef inline uint32_t conn_take(engine_t *e, worker_t *w) noexcept nogil:
 cdef void conn_free(worker_t *w, uint32_t i) noexcept nogil:
     cdef engine_t *e = <engine_t *>w.engine
     e.conns[i].flags = 0
+    flow_forget(e, i)
     e.conns[i].hnext = w.free_head
     w.free_head = i
     w.nconns -= 1
+
+
+cdef inline void flow_forget(engine_t *e, uint32_t i) noexcept nogil:
+    """The next packets of this entry take the stages: it is another one, or its state or time-out
+    changed."""
+    e.flows[i].request.key = 0
+    e.flows[i].reply.key = 0
 
 
 cdef conn_ext_t *ext_take(engine_t *e, uint32_t i) noexcept nogil:
@@ -208,7 +216,6 @@ cdef uint32_t conn_new(
     if i == NO_INDEX:
         return NO_INDEX
     c = &e.conns[i]
-    memset(&e.flows[i], 0, sizeof(known_t))
     conn_set_tuple(e, i, t)
     flags = ftp_flags(e, t, flags)
     if flags & CONN_NO_CPORT:
@@ -231,6 +238,7 @@ cdef uint32_t conn_new(
         dest_bind(e, i, dest)
     if not flags & CONN_ONE_PACKET:
         conn_chain(e, i)
+        w.chained += 1
         timer_link(e, w, i)
         c.flags |= CONN_HASHED
     return i
@@ -285,6 +293,7 @@ cdef void conn_expired(worker_t *w, uint32_t i) noexcept nogil:
     if c.n_control > 0:
         c.timeout = 60 * TICKS_PER_S
         c.expires = w.now + c.timeout
+        flow_forget(e, i)
         timer_link(e, w, i)
     else:
         c.flags &= ~<uint32_t>CONN_HASHED

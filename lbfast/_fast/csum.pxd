@@ -44,7 +44,27 @@ cdef extern from *:
     #else
     #define lb_crc32c lb_crc32c_plain
     #endif
+
+    /* One's complement sum, mod 2^64 - 1, of the 20 bytes of an IPv4 header */
+    static inline uint64_t lb_sum20(const uint8_t *p) {
+        uint64_t a, b;
+        uint32_t c;
+        __builtin_memcpy(&a, p, 8);
+        __builtin_memcpy(&b, p + 8, 8);
+        __builtin_memcpy(&c, p + 16, 4);
+    #if defined(__x86_64__)
+        __asm__("addq %1, %0; adcq %2, %0; adcq $0, %0"
+                : "+r"(a) : "rm"(b), "r"((uint64_t)c) : "cc");
+    #else
+        a += b;
+        a += a < b;
+        a += c;
+        a += a < c;
+    #endif
+        return a;
+    }
     """
+    uint64_t lb_sum20(const uint8_t *p) noexcept nogil
     uint32_t lb_crc32c(uint32_t crc, const uint8_t *p, uint32_t n) noexcept nogil
     uint32_t lb_crc32c_plain(uint32_t crc, const uint8_t *p, uint32_t n) noexcept nogil
 
@@ -106,9 +126,7 @@ cdef inline bint ipv4_header_ok(const uint8_t *l3, uint32_t header_len) noexcept
 
 cdef inline bint ipv4_plain_ok(const uint8_t *l3) noexcept nogil:
     """ipv4_header_ok of 20 bytes: one's complement sums are all ones when 0xFFFF divides them."""
-    cdef uint64_t sum = <uint64_t>raw32(l3) + raw32(l3 + 4) + raw32(l3 + 8)
-    sum += <uint64_t>raw32(l3 + 12) + raw32(l3 + 16)
-    return sum % 0xFFFFU == 0
+    return lb_sum20(l3) % 0xFFFFU == 0
 
 
 cdef inline void csum_move(uint8_t *at, uint16_t change) noexcept nogil:

@@ -46,10 +46,10 @@ cdef void edit_begin(engine_t *e) noexcept:
     """The same, for an edit after which packets may go another way: what was found out about
     connections (flow.pxi) is found out anew."""
     pause_begin(e)
-    e.generation += 1
+    e.generation += GENERATION
     if e.generation == 0:             # once around: what is older than that must not look new
         memset(e.flows, 0, <size_t>e.max_conns * sizeof(known_t))
-        e.generation = 1
+        e.generation = GENERATION
 
 
 cdef void edit_end(engine_t *e) noexcept nogil:

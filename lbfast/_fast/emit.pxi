@@ -58,11 +58,11 @@ cdef inline verdict_t emit_l3(
         n = &e.world.neighs[nh.neigh]
         if LB_UNLIKELY(not n.valid):
             return pending_hold(w, l3, ip_len, nh, vnet)
-        memcpy(data, n.mac, 6)
+        memcpy(data, n.head + 2, 12)
         neigh_used(w, n)
     else:
         memset(data, 0, 6)
-    memcpy(data + 6, link.mac, 6)
+        memcpy(data + 6, link.mac, 6)
     st16(data + 12, ETH_P_IPV6 if l3[0] >> 4 == 6 else ETH_P_IP)
     if LB_UNLIKELY(link.vlan_id):
         return emit_tagged(w, data, ip_len + 14, link, vnet)
@@ -70,11 +70,19 @@ cdef inline verdict_t emit_l3(
     return SENT
 
 
-cdef inline void neigh_used(worker_t *w, neigh_t *n) noexcept nogil:
-    """Tell control once in a while that a neighbour is in use."""
-    if LB_UNLIKELY(w.now - n.told_at > 3 * TICKS_PER_S):
-        n.told_at = w.now
-        world_ask(w, 2, n)
+cdef inline bint neigh_used(worker_t *w, neigh_t *n) noexcept nogil:
+    """Tell control once in a while that a neighbour is in use; False when it is not known."""
+    if LB_LIKELY(<int32_t>(w.now - n.tell_at) < 0):
+        return True
+    return neigh_tell(w, n)
+
+
+cdef bint neigh_tell(worker_t *w, neigh_t *n) noexcept nogil:
+    if not n.valid:
+        return False
+    n.tell_at = w.now + 3 * TICKS_PER_S + 1
+    world_ask(w, 2, n)
+    return True
 
 
 cdef verdict_t emit_tagged(

@@ -79,6 +79,8 @@ cdef class StateFace(SchedulerFace):
 
     def trash(self, uint64_t now_ns):
         """Visit the trash; due every 60 s."""
+        if not self.e.ntrash and not self.e.has_laddr[0] and not self.e.has_laddr[1]:
+            return                       # an edit would cost every connection a packet
         edit_begin(&self.e)
         trash_run(&self.e, <uint32_t>(now_ns // 1000000000))
         edit_end(&self.e)

@@ -26,6 +26,7 @@ cdef class WorldFace(RegionFace):
         link.vlan_parent = vlan_parent
         memset(link.mac, 0, 6)
         memcpy(link.mac, <const char *>mac, min(len(mac), 6))
+        neighs_dress(wd, ifindex)
         wd.generation += 1
         edit_end(&self.e)
 
@@ -120,12 +121,16 @@ cdef class WorldFace(RegionFace):
     def neigh_set(self, uint32_t ifindex, bytes addr, bytes mac):
         """Say where a neighbour is; what waited for it leaves with the next batch."""
         cdef addr_t a = addr_of(addr)
+        cdef neigh_t *n
         cdef uint32_t i
         pause_begin(&self.e)
         i = neigh_intern(&self.e.world, ifindex, &a, len(addr) == 16)
         if i != NO_INDEX:
-            memcpy(self.e.world.neighs[i].mac, <const char *>mac, min(len(mac), 6))
-            self.e.world.neighs[i].valid = 1
+            n = &self.e.world.neighs[i]
+            memcpy(n.head + 2, <const char *>mac, min(len(mac), 6))
+            if not n.valid:
+                n.tell_at = self.e.workers[0].now
+            n.valid = 1
         edit_end(&self.e)
 
     def neigh_del(self, uint32_t ifindex, bytes addr):
@@ -135,7 +140,10 @@ cdef class WorldFace(RegionFace):
             &self.e.world.neigh_map, &a, ifindex, KIND_NEIGH | <uint32_t>(len(addr) == 16)
         )
         if i != NO_INDEX:
+            pause_begin(&self.e)
             self.e.world.neighs[i].valid = 0
+            self.e.world.neighs[i].tell_at = self.e.workers[0].now - 0x40000000
+            edit_end(&self.e)
 
     def request_fd(self):
         """Return the eventfd that is readable when requests() has something."""

@@ -1,298 +1,359 @@
 """The short way: plain packets of connections of which everything is known.
 
-Plain is what most packets are: no tag, option, extension, fragment or offload; UDP, or TCP with
-ACK and none of SYN, FIN and RST.  What the stages found out when they sent the packet before
-(flowlearn.pxi) holds as long as control edits nothing (`engine_t.generation`), because steering,
-scheduling and routing look at nothing but the packet's addresses and ports and what control
-wrote; connections, neighbours, time-outs and learned path MTUs are read where they are.  All
-other packets, and one of each connection after an edit, take the stages (pipeline.pxi).
+Plain is what most packets are: no tag, option, extension, fragment or super-frame; UDP, or TCP
+with ACK and none of SYN, FIN and RST; their checksum may be left to the device.  What the stages
+found out when they sent the packet before (flowlearn.pxi) holds as long as control edits nothing
+(`engine_t.generation`), because steering, scheduling and routing look at nothing but the packet's
+addresses and ports and what control wrote; and as long as the connection's state and time-out stay
+(`flow_forget`).  Neighbours and learned path MTUs are read where they are.  All other packets, and
+one of each connection after an edit, take the stages (pipeline.pxi).
 
 Functions are compiled once for each family and direction: `is_v6` and `reply` are constants.
 """
 
 cdef enum:
-    PLAIN_NOT = 0
-    PLAIN_V4 = 1
-    PLAIN_V6 = 2
     TCP_EVENTS = TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK
 
 ctypedef struct plain_t:         # a frame as the short way sees it
-    uint32_t hash                # conn_hash of what would be the client's side
+    conn_t *conn                 # the first in its bucket, and what is known of that
+    known_t *known
+    uint32_t bucket
     uint16_t ip_len
     uint16_t kind                # PLAIN_*
 
+ctypedef struct run_t:           # what packets of one run share, and what is counted of them
+    counts_t *dests              # this worker's
+    counts_t *svcs
+    uint32_t generation
+    uint32_t now
+    uint64_t bytes               # from the IP header on
 
-cdef vnet_t PLAIN_VNET           # what a packet leaves with whose checksum is ours
+
+cdef conn_t NO_CONN              # what a packet points to whose bucket is empty: never a match
+cdef known_t NOT_KNOWN
 
 
 # ---------------------------------------------------------------- is it plain
 
 cdef inline uint32_t plain_kind(
-    const frame_t *f, const uint8_t *mac, uint16_t *ip_len
+    const frame_t *f, uint64_t mac, uint16_t *ip_len
 ) noexcept nogil:
-    """Say whether a frame may take the short way; what is wrong with one is the stages' affair."""
+    """Say whether a frame may take the short way; what is wrong with one is the stages' affair.
+    May read up to 62 bytes, which is less than any frame's memory.
+
+    mac: mac_word of ours.
+    """
     cdef uint32_t start = raw32(f.data + 12)     # Ethernet type, first two bytes of the header
-    if LB_UNLIKELY(raw32(<const uint8_t *>&f.vnet) & ~LB_BYTES4(VNET_DATA_VALID, 0, 0, 0)):
-        return PLAIN_NOT                         # flags, GSO type, length of headers
-    if LB_UNLIKELY(f.vlan_tpid or f.len < 14 + 28 or not mac_equal(f.data, mac)):
+    cdef uint32_t kind = PLAIN_NOT
+    if LB_UNLIKELY(frame_marks(f) & ~frame_csum_mark()):
+        return PLAIN_NOT
+    if LB_UNLIKELY(mac_word(f.data) != mac):
         return PLAIN_NOT
     if start & LB_BYTES4(255, 255, 255, 0) == LB_BYTES4(8, 0, 0x45, 0):
-        ip_len[0] = ld16(f.data + 16)
-        return PLAIN_V4 if plain_v4(f.data + 14, ip_len[0], f.len - 14) else PLAIN_NOT
-    if start & LB_BYTES4(255, 255, 0xF0, 0) == LB_BYTES4(0x86, 0xDD, 0x60, 0):
-        if ld16(f.data + 18) > f.len - 14 - 40:
-            return PLAIN_NOT
-        ip_len[0] = 40 + ld16(f.data + 18)
-        return PLAIN_V6 if plain_v6(f.data + 14, ip_len[0], f.len - 14) else PLAIN_NOT
-    return PLAIN_NOT
+        kind = plain_v4(f.data + 14, ip_len, f.len)
+    elif start & LB_BYTES4(255, 255, 0xF0, 0) == LB_BYTES4(0x86, 0xDD, 0x60, 0):
+        kind = plain_v6(f.data + 14, ip_len, f.len)
+    if LB_UNLIKELY(f.vnet.flags & VNET_NEEDS_CSUM) and not plain_partial(&f.vnet, kind):
+        return PLAIN_NOT
+    return kind
 
 
-cdef inline bint plain_v4(const uint8_t *l3, uint32_t ip_len, uint32_t have) noexcept nogil:
-    if ip_len > have or raw16(l3 + 6) & LB_SWAP16(0x3FFF) or l3[8] <= 1:
-        return False
-    return plain_l4(l3[9], l3 + 20, ip_len, 20) and ipv4_plain_ok(l3)
+cdef inline uint64_t mac_word(const uint8_t *at) noexcept nogil:
+    """The six bytes of a MAC address as a number; two more are read."""
+    return raw64(at) << 16 if LB_LITTLE_ENDIAN else raw64(at) >> 16
 
 
-cdef inline bint plain_v6(const uint8_t *l3, uint32_t ip_len, uint32_t have) noexcept nogil:
-    return have >= 48 and l3[7] > 1 and plain_l4(l3[6], l3 + 40, ip_len, 40)
+cdef inline uint64_t frame_marks(const frame_t *f) noexcept nogil:
+    """802.1Q tag; virtio-net flags, GSO type, length of headers."""
+    return raw64(<const uint8_t *>&f.vlan_tci)
 
 
-cdef inline bint plain_l4(
-    uint32_t protocol, const uint8_t *l4, uint32_t ip_len, uint32_t l3_len
-) noexcept nogil:
-    if protocol == IPPROTO_UDP_:
-        return ip_len >= l3_len + 8
-    return (
-        protocol == IPPROTO_TCP_ and ip_len >= l3_len + 20 and l4[13] & TCP_EVENTS == TCP_ACK
+cdef inline uint64_t frame_csum_mark() noexcept nogil:
+    """The flags among them."""
+    cdef uint8_t[8] mark = [0, 0, 0, 0, VNET_NEEDS_CSUM | VNET_DATA_VALID, 0, 0, 0]
+    return raw64(mark)
+
+
+cdef inline bint plain_partial(const vnet_t *v, uint32_t kind) noexcept nogil:
+    """Whether the checksum that is left to the device is the packet's own."""
+    return v.csum_start == (54 if kind & PLAIN_V6 else 34) and (
+        v.csum_offset == (16 if kind & PLAIN_TCP == PLAIN_TCP else 6)
     )
 
 
-cdef inline uint32_t plain_hash(
-    const engine_t *e, uint8_t *l3, bint is_v6, bint reply
+cdef inline uint32_t plain_v4(const uint8_t *l3, uint16_t *ip_len, uint32_t have) noexcept nogil:
+    """have: bytes of the frame."""
+    cdef uint32_t length = ld16(l3 + 2), kind
+    cdef uint32_t word = raw32(l3 + 6)           # fragment, TTL, protocol
+    ip_len[0] = <uint16_t>length
+    if length + 14 > have or word & LB_BYTES4(0x3F, 0xFF, 0, 0) or (
+        word & LB_BYTES4(0, 0, 0xFE, 0) == 0     # the last hop
+    ):
+        return PLAIN_NOT
+    kind = plain_l4(l3[9], l3 + 20, length, 20)
+    return kind if ipv4_plain_ok(l3) else PLAIN_NOT
+
+
+cdef inline uint32_t plain_v6(const uint8_t *l3, uint16_t *ip_len, uint32_t have) noexcept nogil:
+    cdef uint32_t length = 40 + ld16(l3 + 4), kind
+    ip_len[0] = <uint16_t>length
+    if length + 14 > have or length > 0xFFFF or l3[7] <= 1:
+        return PLAIN_NOT
+    kind = plain_l4(l3[6], l3 + 40, length, 40)
+    return kind + PLAIN_V6 if kind else PLAIN_NOT
+
+
+cdef inline uint32_t plain_l4(
+    uint32_t protocol, const uint8_t *l4, uint32_t ip_len, uint32_t l3_len
 ) noexcept nogil:
-    cdef addr_t a = addr_load(addr_field(l3, is_v6, reply), is_v6)
-    cdef be16 port = raw16(l3 + (40 if is_v6 else 20) + (2 if reply else 0))
-    return conn_hash(e.seed, addr_fold(&a), port, l3[6] if is_v6 else l3[9])
+    if protocol == IPPROTO_UDP_:
+        return PLAIN_UDP if ip_len >= l3_len + 8 else PLAIN_NOT
+    if protocol == IPPROTO_TCP_ and ip_len >= l3_len + 20 and l4[13] & TCP_EVENTS == TCP_ACK:
+        return PLAIN_TCP
+    return PLAIN_NOT
 
 
 cdef inline uint32_t flow_hash(
-    const engine_t *e, const frame_t *f, uint32_t kind, bint reply
+    uint64_t seed, uint8_t *l3, uint32_t kind, bint reply
 ) noexcept nogil:
-    if LB_LIKELY(kind == PLAIN_V4):
-        return plain_hash(e, f.data + 14, False, reply)
-    return plain_hash(e, f.data + 14, True, reply)
-
-
-cdef inline bint flow_is_owned(const engine_t *e, const worker_t *w, uint32_t hash) noexcept nogil:
-    return (hash & e.bucket_mask) % e.nworkers == w.index
+    """conn_hash of what is the client's side in this direction."""
+    cdef addr_t a
+    if LB_LIKELY(not kind & PLAIN_V6):
+        return conn_hash(seed, raw32(l3 + 12 + 4 * reply), raw16(l3 + 20 + 2 * reply), l3[9])
+    a = addr_load(l3 + 8 + 16 * reply, True)
+    return conn_hash(seed, addr_fold(&a), raw16(l3 + 40 + 2 * reply), l3[6])
 
 
 # ---------------------------------------------------------------- whose is it
 
+cdef inline conn6_t *conn6_of(const engine_t *e, const conn_t *c) noexcept nogil:
+    LB_STATIC_ASSERT(sizeof(conn_t) == 64 and sizeof(conn6_t) == 64)
+    return <conn6_t *>(<uint8_t *>e.conns6 + (<const uint8_t *>c - <uint8_t *>e.conns))
+
+
 cdef inline bint plain_is(
-    const engine_t *e, uint32_t i, const uint8_t *l3, bint is_v6, bint reply
+    const engine_t *e, const conn_t *c, const uint8_t *l3, bint is_v6, bint reply
 ) noexcept nogil:
-    """Whether a plain packet is of this connection: conn_find_in and _out in fewer steps."""
-    cdef const conn_t *c = &e.conns[i]
+    """Whether a packet has the addresses and ports of a connection of its family and protocol,
+    a reply those of a NAT connection: conn_find_in and _out in fewer steps."""
     cdef const uint8_t *l4 = l3 + (40 if is_v6 else 20)
-    cdef uint32_t families = CONN_V6 | CONN_D6
-    if c.protocol != (l3[6] if is_v6 else l3[9]):
+    cdef const conn6_t *wide
+    if raw32(l4) != raw32(<const uint8_t *>(&c.dport if reply else &c.cport)):
         return False
-    if not reply:
-        if raw32(l4) != raw32(<const uint8_t *>&c.cport) or (
-            c.flags & CONN_V6 != (CONN_V6 if is_v6 else 0)
-        ):
-            return False
-        if is_v6:
-            return addr_pair_eq(l3 + 8, &e.conns6[i].caddr)
-        return raw64(l3 + 12) == raw64(<const uint8_t *>&c.caddr)
-    if c.cport != raw16(l4 + 2):
-        return False
-    if LB_UNLIKELY(c.flags & (CONN_METHOD | families) != (MASQ | (families if is_v6 else 0))):
-        return plain_is_other(e, i, l3, is_v6)
-    if c.dport != raw16(l4):
-        return False
-    if is_v6:
-        return addr_is_at(l3 + 24, &e.conns6[i].caddr) and addr_is_at(l3 + 8, &e.conns6[i].daddr)
-    return c.caddr == raw32(l3 + 16) and c.daddr == raw32(l3 + 12)
-
-
-cdef bint plain_is_other(
-    const engine_t *e, uint32_t i, const uint8_t *l3, bint is_v6
-) noexcept nogil:
-    """Whether a packet is a reply of a connection of another method or family."""
-    cdef const conn_t *c = &e.conns[i]
-    cdef addr_t saddr = addr_load(l3 + (8 if is_v6 else 12), is_v6)
-    cdef addr_t daddr = addr_load(l3 + (24 if is_v6 else 16), is_v6)
-    return conn_client_is(e, c, i, &daddr, addr_fold(&daddr), is_v6) and (
-        conn_source_is(e, c, i, is_v6, &saddr, raw16(l3 + (40 if is_v6 else 20)))
-    )
-
-
-cdef inline bint addr_is_at(const uint8_t *at, const addr_t *a) noexcept nogil:
-    """Whether these 16 bytes of a packet are that address."""
-    cdef const uint8_t *b = <const uint8_t *>a
-    return ((raw64(at) ^ raw64(b)) | (raw64(at + 8) ^ raw64(b + 8))) == 0
+    if not is_v6:
+        return raw64(l3 + 12) == raw64(<const uint8_t *>(&c.daddr if reply else &c.caddr))
+    wide = conn6_of(e, c)
+    return addr_pair_eq(l3 + 8, &wide.daddr if reply else &wide.caddr)
 
 
 cdef inline bint addr_pair_eq(const uint8_t *at, const addr_t *a) noexcept nogil:
-    """The same for two addresses, the second next to the first."""
-    return addr_is_at(at, a) and addr_is_at(at + 16, a + 1)
+    """Whether 32 bytes of a packet are these two addresses."""
+    cdef const uint8_t *b = <const uint8_t *>a
+    return (
+        (raw64(at) ^ raw64(b)) | (raw64(at + 8) ^ raw64(b + 8))
+        | (raw64(at + 16) ^ raw64(b + 16)) | (raw64(at + 24) ^ raw64(b + 24))
+    ) == 0
 
 
-cdef inline uint32_t plain_find(
-    const engine_t *e, uint32_t hash, const uint8_t *l3, bint is_v6, bint reply
+cdef bint flow_search(
+    const engine_t *e, plain_t *q, const uint8_t *l3, bint reply
 ) noexcept nogil:
-    cdef uint32_t i = e.buckets[hash & e.bucket_mask]
-    while i != NO_INDEX:
-        if LB_LIKELY(plain_is(e, i, l3, is_v6, reply)):
-            break
-        i = e.conns[i].hnext
-    return i
+    """Point a packet to its connection, which is not the first in the bucket; False when there is
+    none, or nothing is known of it in this direction."""
+    cdef bint is_v6 = (q.kind & PLAIN_V6) != 0
+    cdef addr_t saddr = addr_load(l3 + (8 if is_v6 else 12), is_v6)
+    cdef addr_t daddr = addr_load(l3 + (24 if is_v6 else 16), is_v6)
+    cdef const uint8_t *l4 = l3 + (40 if is_v6 else 20)
+    cdef uint32_t i, protocol = l3[6] if is_v6 else l3[9]
+    cdef const path_t *path
+    if reply:
+        i = conn_find_out(e, q.bucket, is_v6, protocol, &saddr, raw16(l4), &daddr, raw16(l4 + 2))
+    else:
+        i = conn_find_in(e, q.bucket, is_v6, protocol, &saddr, raw16(l4), &daddr, raw16(l4 + 2))
+    if i == NO_INDEX:
+        return False
+    q.conn = &e.conns[i]
+    q.known = &e.flows[i]
+    path = &q.known.reply if reply else &q.known.request
+    return path.key == e.generation + q.kind
 
 
 # ---------------------------------------------------------------- what is known of it
 
 cdef inline bint flow_step(
-    engine_t *e, worker_t *w, const frame_t *f, const plain_t *q, bint is_v6, bint reply
+    engine_t *e, worker_t *w, run_t *r, const frame_t *f, plain_t *q, out_t *o,
+    bint is_v6, bint reply,
 ) noexcept nogil:
-    """Send a plain packet by what is known of its connection, in this direction; False when too
-    little is."""
+    """Queue a plain packet by what is known of its connection, in this direction; False, and
+    nothing changed, when too little is."""
     cdef uint8_t *l3 = f.data + 14
-    cdef uint32_t i = plain_find(e, q.hash, l3, is_v6, reply)
-    cdef const vnet_t *vnet = &f.vnet
-    cdef known_t *flow
-    cdef path_t *path
+    cdef path_t *path = &q.known.reply if reply else &q.known.request
+    cdef conn_t *c = q.conn
     cdef neigh_t *n
-    cdef uint32_t outer = 0
-    if LB_UNLIKELY(i == NO_INDEX):
+    cdef uint32_t length = q.ip_len
+    if (q.kind & PLAIN_V6 != 0) != is_v6:
         return False
-    flow = &e.flows[i]
-    path = &flow.back.path if reply else &flow.request
+    if LB_UNLIKELY(path.key != r.generation + q.kind or not plain_is(e, c, l3, is_v6, reply)):
+        if q.kind == PLAIN_NOT or not flow_search(e, q, l3, reply):
+            return False
+        path = &q.known.reply if reply else &q.known.request
+        c = q.conn
     n = &e.world.neighs[path.neigh]
-    if LB_UNLIKELY(path.generation != e.generation or q.ip_len > path.mtu or not n.valid):
+    if LB_UNLIKELY(length > path.mtu or not neigh_used(w, n)):
         return False
-    if path.method != DROUTE and not flow_may(e, i, l3, path.method, is_v6):
+    if path.method != DROUTE and not flow_may(e, c, f, path.method, is_v6):
         return False
-    if LB_UNLIKELY(not flow_touch(e, w, i)):
-        return False
-    flow_count(w, flow, q.ip_len, reply)
-    if not reply:
-        e.conns[i].in_pkts += 1
-    plain_hop(l3, path, is_v6)
-    if path.method != DROUTE:
-        if reply or path.method == MASQ:
-            flow_nat(e, l3, i, path, is_v6, reply)
-            vnet = &PLAIN_VNET
-        else:
-            outer = flow_wrap(w, l3, i, q.ip_len, is_v6)
-            l3 -= outer
-    memcpy(l3 - 14, n.mac, 8)                      # two bytes more, overwritten at once
-    memcpy(l3 - 8, path.head, 8)
-    neigh_used(w, n)
-    emit(w, l3 - 14, outer + q.ip_len + 14, n.ifindex, OUT_WIRE, vnet)
+    flow_touch(e, w, c, r.now)
+    flow_count(r, c, length, reply)
+    flow_vnet(o, f)
+    if path.method == DROUTE:
+        plain_hop(l3, is_v6)
+    elif reply or path.method == MASQ:
+        flow_nat(e, l3, c, path, o, q.kind, is_v6, reply)
+    else:
+        plain_hop(l3, is_v6)
+        l3 = flow_wrap(w, l3, c.dest, o, &length, is_v6)
+    memcpy(l3 - 16, n.head, 16)
+    o.data = l3 - 14
+    o.len = length + 14
+    o.ifindex = n.ifindex
     return True
 
 
 cdef inline bint flow_may(
-    const engine_t *e, uint32_t i, const uint8_t *l3, uint32_t method, bint is_v6
+    const engine_t *e, const conn_t *c, const frame_t *f, uint32_t method, bint is_v6
 ) noexcept nogil:
     """False: the stages have more to do: a path MTU was learned, or UDP has no checksum yet."""
     if method == TUNNEL:
-        return e.dests[e.conns[i].dest].pmtu == 0
-    return raw16(l3 + (46 if is_v6 else 26)) != 0 or e.conns[i].protocol == IPPROTO_TCP_
+        return e.dests[c.dest].pmtu == 0
+    return raw16(f.data + (60 if is_v6 else 40)) != 0 or (
+        c.protocol == IPPROTO_TCP_ or f.vnet.flags & VNET_NEEDS_CSUM
+    )
 
 
-cdef inline bint flow_touch(engine_t *e, worker_t *w, uint32_t i) noexcept nogil:
-    """Restart the timer, as the state tables do for a packet that changes no state; False when
-    it might."""
-    cdef conn_t *c = &e.conns[i]
-    cdef uint32_t timeout_s = <uint32_t>e.settings.udp_timeout_s
-    if c.protocol == IPPROTO_TCP_:
-        if LB_UNLIKELY(c.state != TCP_EST):
-            return False
-        timeout_s = <uint32_t>e.settings.tcp_timeout_s
-    c.timeout = timeout_s * TICKS_PER_S
-    conn_touch(w, i)
-    return True
+cdef inline void flow_touch(engine_t *e, worker_t *w, conn_t *c, uint32_t now) noexcept nogil:
+    """Restart the timer, as conn_touch: for a packet that changes no state it is the same
+    time-out again."""
+    cdef uint32_t expires = now + c.timeout
+    cdef bint sooner = <int32_t>(expires - c.expires) < 0
+    c.expires = expires
+    if LB_UNLIKELY(sooner):
+        timer_moved(e, w, <uint32_t>(c - e.conns))
 
 
 cdef inline void flow_count(
-    worker_t *w, const known_t *flow, uint64_t ip_len, bint reply
+    run_t *r, conn_t *c, uint64_t ip_len, bint reply
 ) noexcept nogil:
-    """count_in and count_out."""
-    cdef counts_t *dest = flow.dest_counts
-    cdef counts_t *svc = flow.svc_counts
-    cdef counts_t *total = w.total
+    """count_in and count_out; the totals are added once a run."""
+    cdef counts_t *dest = &r.dests[c.dest]
+    cdef counts_t *svc = &r.svcs[dest.svc]
+    r.bytes += ip_len
     if reply:
         dest.outpkts += 1
         dest.outbytes += ip_len
         svc.outpkts += 1
         svc.outbytes += ip_len
-        total.outpkts += 1
-        total.outbytes += ip_len
         return
+    c.in_pkts += 1
     dest.inpkts += 1
     dest.inbytes += ip_len
     svc.inpkts += 1
     svc.inbytes += ip_len
-    total.inpkts += 1
-    total.inbytes += ip_len
+
+
+cdef inline void flow_vnet(out_t *o, const frame_t *f) noexcept nogil:
+    """Take over the virtio-net header, and with it, as a plain frame has no tag, OUT_WIRE."""
+    LB_STATIC_ASSERT(sizeof(out_t) == 32 and sizeof(frame_t) == 32 and OUT_WIRE == 0)
+    memcpy(&o.kind, &f.vlan_tci, 16)
 
 
 # ---------------------------------------------------------------- what changes in it
 
-cdef inline void plain_hop(uint8_t *l3, const path_t *path, bint is_v6) noexcept nogil:
-    """One hop less, and with it all that changes in the IPv4 header's checksum."""
+cdef inline void plain_hop(uint8_t *l3, bint is_v6) noexcept nogil:
+    """One hop less; in IPv4 the checksum's word grows by what the TTL's shrinks."""
+    cdef uint32_t word
     if is_v6:
         l3[7] -= 1
+        return
+    word = raw32(l3 + 8)
+    if LB_LITTLE_ENDIAN and LB_LIKELY(word < 0xFFFE0000U):       # no carry out of the checksum
+        put32(l3 + 8, word + 0xFFFF)
     else:
         l3[8] -= 1
-        csum_move(l3 + 10, path.sum_l3)
+        csum_move(l3 + 10, ttl_change())
+
+
+cdef inline uint16_t ttl_change() noexcept nogil:
+    """~m + m' of a TTL that is one lower: its word (TTL, protocol) minus 0x0100 on the wire."""
+    cdef uint8_t[2] one = [1, 0]
+    return <uint16_t>~raw16(one)
 
 
 cdef inline void flow_nat(
-    const engine_t *e, uint8_t *l3, uint32_t i, const path_t *path, bint is_v6, bint reply
+    const engine_t *e, uint8_t *l3, const conn_t *c, const path_t *path, out_t *o, uint32_t kind,
+    bint is_v6, bint reply,
 ) noexcept nogil:
-    """Replace one side's address and port; plain_hop did the IPv4 header's checksum."""
-    cdef const conn_t *c = &e.conns[i]
-    cdef uint8_t *at = l3 + (8 if is_v6 else 12)
+    """One hop less; replace one side's address and port, and bring the checksums up to date."""
+    cdef uint8_t *at = l3 + (8 if is_v6 else 12) + (0 if reply else (16 if is_v6 else 4))
     cdef uint8_t *l4 = l3 + (40 if is_v6 else 20)
+    cdef uint8_t *check = l4 + (16 if kind & PLAIN_TCP == PLAIN_TCP else 6)
+    if is_v6:
+        l3[7] -= 1
+        memcpy(at, &conn6_of(e, c).vaddr if reply else &conn6_of(e, c).daddr, 16)
+    else:
+        l3[8] -= 1
+        csum_move(l3 + 10, path.sum_l3)
+        put32(at, c.vaddr if reply else c.daddr)
     if reply:
         put16(l4, c.vport)
-        if is_v6:
-            memcpy(at, &e.conns6[i].vaddr, 16)
-        else:
-            put32(at, c.vaddr)
     else:
         put16(l4 + 2, c.dport)
-        if is_v6:
-            memcpy(at + 16, &e.conns6[i].daddr, 16)
-        else:
-            put32(at + 4, c.daddr)
-    if c.protocol == IPPROTO_TCP_:
-        csum_move(l4 + 16, path.sum_l4)
+    o.vnet.flags &= VNET_NEEDS_CSUM
+    if LB_UNLIKELY(o.vnet.flags):
+        put16(check, csum_raw(<uint64_t>raw16(check) + path.sum_addr))
         return
-    csum_move(l4 + 6, path.sum_l4)
-    if LB_UNLIKELY(raw16(l4 + 6) == 0):
-        put16(l4 + 6, 0xFFFF)
+    csum_move(check, path.sum_l4)
+    if LB_UNLIKELY(raw16(check) == 0) and kind & PLAIN_TCP != PLAIN_TCP:
+        put16(check, 0xFFFF)
 
 
-cdef inline uint32_t flow_wrap(
-    worker_t *w, uint8_t *l3, uint32_t i, uint32_t ip_len, bint is_v6
+cdef inline uint8_t *flow_wrap(
+    worker_t *w, uint8_t *l3, uint32_t dest, out_t *o, uint32_t *length, bint is_v6
 ) noexcept nogil:
-    """Put the outer header of IP in IP in front (spec 3.4); returns its length."""
-    cdef engine_t *e = <engine_t *>w.engine
-    cdef const outer_t *outer = &e.flows[i].back.outer
+    """Put the outer header of IP in IP in front (spec 3.4), grow `length` by it and return where
+    it begins: what tunnel_each does."""
+    cdef const outer_t *outer = &(<engine_t *>w.engine).outers[dest]
     cdef uint32_t tos = (ld16(l3) >> 4) & 0xFF if is_v6 else l3[1]
-    cdef addr_t daddr
-    if tos & 3 == 3:
-        tos = (tos & 0xFC) | 2
+    cdef uint32_t size = 40 if is_v6 else 20
+    cdef uint8_t *at = l3 - size
+    if LB_UNLIKELY(tos & 3 == 3):
+        tos -= 1
+    if o.vnet.flags & VNET_NEEDS_CSUM:
+        o.vnet.csum_start += size
+    memcpy(at, outer.head, size)
     if is_v6:
-        ipv6_header(l3 - 40, tos, IPPROTO_IPV6_, ip_len, l3[7], &outer.source,
-                    &e.conns6[i].daddr)
-        return 40
-    daddr.w[0] = e.conns[i].daddr
-    ipv4_header(w, l3 - 20, tos, IPPROTO_IPIP_, ip_len, l3[8],
-                l3[6] & 0x40 and outer.pmtu_disc, &outer.source, &daddr)
-    return 20
+        st32(at, 0x60000000U | tos << 20)
+        st16(at + 4, length[0])
+        at[7] = l3[7]
+    else:
+        wrap_v4(w, at, l3, outer, tos, length[0] + 20)
+    length[0] += size
+    return at
+
+
+cdef inline void wrap_v4(
+    worker_t *w, uint8_t *at, const uint8_t *l3, const outer_t *outer, uint32_t tos,
+    uint32_t length,
+) noexcept nogil:
+    """Fill in what differs between packets; length: with the outer header."""
+    cdef uint32_t df = l3[6] & outer.df
+    at[1] = tos
+    st16(at + 2, length)
+    if not df:
+        w.ip_id += 1
+        st16(at + 4, w.ip_id)
+    at[6] = df
+    at[8] = l3[8]
+    put16(at + 10, csum_fold(
+        <uint64_t>outer.sum + raw32(at) + raw32(at + 4) + raw16(at + 8)
+    ))

@@ -1,39 +1,47 @@
 """What the stages found out about a connection, kept for its next packets (flow.pxi)."""
 
 
+cdef inline bint path_holds(const engine_t *e, const path_t *path) noexcept nogil:
+    return path.key & ~<uint32_t>(GENERATION - 1) == e.generation
+
+
 cdef bint flow_begin(worker_t *w, uint32_t i) noexcept nogil:
     """Whether its packets may take the short way at all; notes which counters they move."""
     cdef engine_t *e = <engine_t *>w.engine
     cdef const conn_t *c = &e.conns[i]
-    cdef known_t *flow = &e.flows[i]
     if e.nmarks or c.dest == NO_INDEX or not e.dests[c.dest].flags & DEST_AVAILABLE:
         return False
     if c.flags & (CONN_TEMPLATE | CONN_EXPECTED | CONN_FTP) or not c.flags & CONN_HASHED:
         return False
     if (c.flags & CONN_V6 != 0) != (c.flags & CONN_D6 != 0):
         return False
-    flow.dest_counts = &e.dest_counts[<size_t>w.index * e.max_dests + c.dest]
-    flow.svc_counts = &e.svc_counts[<size_t>w.index * e.max_svcs + e.dests[c.dest].svc]
-    return c.protocol == IPPROTO_TCP_ or c.protocol == IPPROTO_UDP_
+    e.dest_counts[<size_t>w.index * e.max_dests + c.dest].svc = e.dests[c.dest].svc
+    if c.protocol == IPPROTO_TCP_:
+        return c.state == TCP_EST
+    return c.protocol == IPPROTO_UDP_
+
+
+cdef void path_hold(engine_t *e, path_t *path, const conn_t *c, uint32_t method) noexcept nogil:
+    """From now on it is known, until control edits something."""
+    path.method = <uint16_t>method
+    path.key = e.generation + (PLAIN_TCP if c.protocol == IPPROTO_TCP_ else PLAIN_UDP)
+    if c.flags & CONN_V6:
+        path.key += PLAIN_V6
 
 
 cdef bint path_set(
     engine_t *e, path_t *path, const nexthop_t *nh, uint32_t mtu, bint is_v6
 ) noexcept nogil:
-    """Note where packets go; False when it takes more than an Ethernet header to get there."""
+    """Note where packets go; False when it takes more than the neighbour's Ethernet header to get
+    there."""
+    LB_STATIC_ASSERT(MAX_NEIGHS <= 65536 and sizeof(known_t) == 32)
     if nh.type != RTN_UNICAST or nh.neigh == NO_INDEX or e.world.links[nh.link].vlan_id:
         return False
-    path.neigh = nh.neigh
+    if nh.is_v6 != <uint32_t>is_v6:
+        return False
+    path.neigh = <uint16_t>nh.neigh
     path.mtu = <uint16_t>(mtu if mtu < 0xFFFF else 0xFFFF)
-    memcpy(path.head, e.world.links[nh.link].mac, 6)
-    st16(path.head + 6, ETH_P_IPV6 if is_v6 else ETH_P_IP)
     return True
-
-
-cdef uint16_t ttl_change() noexcept nogil:
-    """~m + m' of a TTL that is one lower: its word (TTL, protocol) minus 0x0100 on the wire."""
-    cdef uint8_t[2] one = [1, 0]
-    return <uint16_t>~raw16(one)
 
 
 cdef void path_sums(
@@ -44,6 +52,7 @@ cdef void path_sums(
     cdef uint64_t sum = csum_swap(0, <const uint8_t *>old, <const uint8_t *>new, size)
     path.sum_l3 = csum_raw(sum + ttl_change())
     path.sum_l4 = csum_raw(sum + <uint16_t>~<uint16_t>(ports >> 16) + (ports & 0xFFFF))
+    path.sum_addr = csum_raw(sum)
 
 
 cdef void learn_request(worker_t *w, uint32_t i) noexcept nogil:
@@ -60,7 +69,6 @@ cdef void learn_request(worker_t *w, uint32_t i) noexcept nogil:
     nh = nexthop_for(w, NULL, &daddr, is_v6)
     if not path_set(e, path, nh, nh.mtu, is_v6):
         return
-    path.sum_l3 = ttl_change()
     if method == MASQ:
         path_sums(path, is_v6, &vaddr, &daddr, <uint32_t>c.vport << 16 | c.dport)
     elif method == TUNNEL:
@@ -68,29 +76,41 @@ cdef void learn_request(worker_t *w, uint32_t i) noexcept nogil:
             return
     elif method != DROUTE:
         return
-    path.method = method
-    path.generation = e.generation
+    path_hold(e, path, c, method)
 
 
 cdef bint learn_tunnel(worker_t *w, uint32_t i, const nexthop_t *nh) noexcept nogil:
-    """Note the outer header's source; False unless it is plain IP in IP."""
+    """Note the outer header of the destination; False unless it is plain IP in IP."""
     cdef engine_t *e = <engine_t *>w.engine
-    cdef known_t *flow = &e.flows[i]
+    cdef uint32_t dest = e.conns[i].dest
+    cdef outer_t *outer = &e.outers[dest]
     cdef bint is_v6 = (e.conns[i].flags & CONN_V6) != 0
-    cdef uint32_t outer = 40 if is_v6 else 20
-    cdef addr_t daddr = conn_daddr(e, i)
-    if e.dests[e.conns[i].dest].tun_type != 0 or nh.mtu < outer + (1280 if is_v6 else 68):
+    cdef uint32_t size = 40 if is_v6 else 20
+    cdef uint8_t *at = outer.head
+    cdef addr_t source, target = conn_daddr(e, i)
+    if e.dests[dest].tun_type != 0 or nh.mtu < size + (1280 if is_v6 else 68):
         return False
-    flow.request.mtu -= outer
-    flow.back.outer.pmtu_disc = e.settings.pmtu_disc != 0
-    return source_for(w, nh, &daddr, is_v6, &flow.back.outer.source)
+    if not source_for(w, nh, &target, is_v6, &source):
+        return False
+    e.flows[i].request.mtu -= size
+    memset(outer, 0, sizeof(outer_t))
+    if is_v6:
+        ipv6_header(at, 0, IPPROTO_IPV6_, 0, 0, &source, &target)
+        return True
+    at[0] = 0x45
+    at[9] = IPPROTO_IPIP_
+    addr_store(at + 12, &source, False)
+    addr_store(at + 16, &target, False)
+    outer.sum = csum_raw(<uint64_t>raw32(at + 12) + raw32(at + 16))
+    outer.df = 0x40 if e.settings.pmtu_disc else 0
+    return True
 
 
 cdef void learn_reply(worker_t *w, uint32_t i) noexcept nogil:
     """A reply of this NAT connection was sent on: note how, until anything is edited."""
     cdef engine_t *e = <engine_t *>w.engine
     cdef const conn_t *c = &e.conns[i]
-    cdef path_t *path = &e.flows[i].back.path
+    cdef path_t *path = &e.flows[i].reply
     cdef addr_t daddr = conn_daddr(e, i), vaddr = conn_vaddr(e, i), caddr = conn_caddr(e, i)
     cdef bint is_v6 = (c.flags & CONN_V6) != 0
     cdef const nexthop_t *nh
@@ -104,5 +124,4 @@ cdef void learn_reply(worker_t *w, uint32_t i) noexcept nogil:
     if not path_set(e, path, nh, mtu if mtu < nh.mtu else nh.mtu, is_v6):
         return
     path_sums(path, is_v6, &daddr, &vaddr, <uint32_t>c.dport << 16 | c.vport)
-    path.method = MASQ
-    path.generation = e.generation
+    path_hold(e, path, c, MASQ)

@@ -43,6 +43,7 @@ cdef void ftp_listen(worker_t *w, uint32_t i) noexcept nogil:
     cdef conn_t *c = &e.conns[i]
     c.state = TCP_LISTENING
     c.timeout = lb_tcp_timeout_s[TCP_LISTENING] * TICKS_PER_S
+    flow_forget(e, i)
     if conn_reachable(e, w, i):
         conn_touch(w, i)
     elif <int32_t>(w.now + c.timeout - c.expires) > 0:

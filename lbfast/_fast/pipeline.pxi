@@ -151,7 +151,7 @@ cdef verdict_t request_stage(worker_t *w, pkt_t *p) noexcept nogil:
         conn_one_packet_done(w, i)
         return v
     conn_touch(w, i)
-    if v == SENT and e.flows[i].request.generation != e.generation:
+    if v == SENT and not path_holds(e, &e.flows[i].request):
         learn_request(w, i)
     return v
 
@@ -204,6 +204,7 @@ cdef inline void conn_transition(
         state = tcp_next(c.state, direction, p.tcp_flags, e.secure)
         if LB_UNLIKELY(state != c.state):
             c.state = state
+            flow_forget(e, i)
             conn_set_active(w, c, lb_tcp_active[state])
             if state == TCP_EST:
                 template_assure(w, c)
@@ -272,7 +273,7 @@ cdef verdict_t reply_stage(worker_t *w, pkt_t *p) noexcept nogil:
         account_reply(w, p, i)
     if LB_UNLIKELY(e.conns[i].flags & CONN_ONE_PACKET):
         conn_one_packet_done(w, i)
-    elif v == SENT and e.flows[i].back.path.generation != e.generation:
+    elif v == SENT and not path_holds(e, &e.flows[i].reply):
         learn_reply(w, i)
     return v
 

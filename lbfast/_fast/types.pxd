@@ -23,12 +23,15 @@ cdef extern from *:
     #define LB_PREFETCH(p) __builtin_prefetch(p)
     #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     #define LB_BYTES4(a, b, c, d) ((uint32_t)(a) | (b) << 8 | (c) << 16 | (uint32_t)(d) << 24)
+    #define LB_LITTLE_ENDIAN 1
     #else
+    #define LB_LITTLE_ENDIAN 0
     #define LB_BYTES4(a, b, c, d) ((uint32_t)(a) << 24 | (b) << 16 | (c) << 8 | (uint32_t)(d))
     #endif
     """
     uint32_t LB_BYTES4(uint32_t, uint32_t, uint32_t, uint32_t) noexcept nogil  # as in memory
     void LB_STATIC_ASSERT(bint) noexcept nogil
+    bint LB_LITTLE_ENDIAN
     bint LB_LIKELY(bint) noexcept nogil
     bint LB_UNLIKELY(bint) noexcept nogil
     void LB_PREFETCH(const void *) noexcept nogil
@@ -160,7 +163,9 @@ ctypedef struct counts_t:      # (w) one for each worker; the sum is what counts
     uint64_t outpkts
     uint64_t inbytes
     uint64_t outbytes
-    uint64_t pad[3]
+    uint32_t svc               # (w) derived, of a destination: its service, for the short way
+    uint32_t pad0
+    uint64_t pad[2]
 
 ctypedef struct est_t:         # (c) what the estimator made of the counters, spec 7.3
     uint64_t last[5]           # sums at the previous estimation
@@ -222,12 +227,13 @@ ctypedef struct dest_t:
 
 ctypedef struct conn_t:        # 64 bytes: what an IPv4 packet needs is in one cache line
     uint32_t hnext             # (w) next in the bucket
-    be32 caddr                 # IPv6: fold of the address, the full one is in conn6_t
+    # in the order in which they are next to one another in packets of either direction
+    be32 daddr                 # IPv6: fold of the address, the full one is in conn6_t
+    be32 caddr
     be32 vaddr
-    be32 daddr
+    be16 dport
     be16 cport
     be16 vport
-    be16 dport
     uint8_t protocol           # 0: template of a fwmark service
     uint8_t state              # (w) of the protocol's table
     uint32_t flags             # (w) CONN_*
@@ -242,9 +248,9 @@ ctypedef struct conn_t:        # 64 bytes: what an IPv4 packet needs is in one c
     uint32_t ext               # (l) conn_ext_t, or NO_INDEX
 
 ctypedef struct conn6_t:       # beside the conn_t of the same index, when CONN_V6 or CONN_D6
+    addr_t daddr
     addr_t caddr
     addr_t vaddr
-    addr_t daddr
     uint32_t pad[4]
 
 ctypedef struct conn_full_t:   # beside the conn_t of the same index, when it is FULLNAT
@@ -323,29 +329,32 @@ ctypedef enum role_t:          # why a frame was taken (steering)
     ROLE_FRAGMENT = 3
     ROLE_LOCAL = 4             # reply of a FULLNAT server, to a local address
 
+# Packets that may take the short way, flow.pxi; a path's key is the sum of this and a generation
+cdef enum:
+    PLAIN_NOT = 0
+    PLAIN_UDP = 1
+    PLAIN_TCP = 3
+    PLAIN_V6 = 4               # with one of those
+    GENERATION = 8             # step of engine_t.generation
+
 ctypedef struct path_t:        # (w) one direction of a connection: what the stages found out
-    uint32_t generation        # holds while it is the engine's; 0: nothing was found out
-    uint32_t neigh             # next hop, its interface with it
+    uint32_t key               # the engine's generation and PLAIN_* while it holds; 0: nothing
+    uint16_t neigh             # next hop, its interface with it
     uint16_t mtu               # longest packet that leaves as it is (within its tunnel)
     uint16_t sum_l3            # RFC 1624: what changes in the IPv4 header's checksum
-    uint16_t sum_l4            # and, under NAT, in that of TCP or UDP
+    uint16_t sum_l4            # under NAT, in that of TCP or UDP
+    uint16_t sum_addr          # and in a partial one, which covers no ports
     uint16_t method            # method_t
-    uint8_t head[8]            # end of the Ethernet header: own MAC address, type
 
-ctypedef struct outer_t:       # in the place of a tunnel's way back, which is not ours
-    uint32_t generation        # 0
-    uint32_t pmtu_disc
-    addr_t source              # of the outer header
-
-ctypedef union back_t:
-    path_t path
-    outer_t outer
-
-ctypedef struct known_t:        # (w) beside the conn_t of the same index; derived: flow.pxi
+ctypedef struct known_t:       # (w) beside the conn_t of the same index; derived: flow.pxi
     path_t request
-    back_t back
-    counts_t *dest_counts      # the owner's
-    counts_t *svc_counts
+    path_t reply
+
+ctypedef struct outer_t:       # (w) by destination: outer header of a tunnel; derived: flow.pxi
+    uint8_t head[40]           # zero where packets differ: TOS, length, identification, DF, TTL
+    uint32_t sum               # IPv4: sum of the rest
+    uint32_t df                # IPv4: bits of byte 6 that are the inner header's
+    uint32_t pad[4]
 
 cdef enum:                     # what `out_t.ifindex` is meant to be
     OUT_WIRE = 0               # a frame for that interface
@@ -440,6 +449,7 @@ ctypedef struct worker_t:
     uint32_t free_fresh        # first record never used
     uint32_t fresh_end
     uint32_t nconns
+    uint32_t chained           # entries put into buckets
     uint32_t rng               # xorshift state
     uint16_t ip_id
     uint16_t pad
@@ -492,17 +502,15 @@ ctypedef struct rule_t:        # policy rule: which table is asked, in order
     addr_t dst
 
 ctypedef struct neigh_t:
-    uint32_t used
+    uint8_t head[16]           # two bytes, then the Ethernet header of packets of its family
     uint32_t ifindex
-    uint32_t is_v6
-    uint32_t valid             # mac is known
+    uint32_t tell_at           # (w) tick from which on control is told of its use; past: not valid
+    uint32_t valid             # its MAC address is known
     uint32_t asked             # tick at which it was last asked for
-    uint32_t used_at           # (w) tick at which a packet last went there
-    uint32_t told_at           # tick at which control was last told of its use
-    uint8_t mac[6]
-    uint8_t pad[2]
+    uint32_t used
+    uint32_t is_v6
     addr_t addr
-    uint32_t pad2[3]
+    uint32_t pad[2]
 
 ctypedef struct ifaddr_t:      # an address of the host
     uint32_t ifindex
@@ -633,8 +641,9 @@ ctypedef struct engine_t:
     uint32_t max_laddrs        # follows from max_svcs
     uint32_t nworkers
     # derived
-    known_t *flows              # by connection index
-    uint32_t generation        # (c) of all that control edits; never 0
+    known_t *flows             # by connection index
+    outer_t *outers            # by destination index
+    uint32_t generation        # (c) of all that control edits, in steps of 8; never 0
     uint64_t seed
     uint32_t *buckets          # heads; bucket b belongs to worker b % nworkers
     uint32_t bucket_mask

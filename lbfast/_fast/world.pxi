@@ -76,10 +76,28 @@ cdef uint32_t neigh_intern(
     n.is_v6 = is_v6
     n.addr = addr[0]
     n.used = 1
+    neigh_dress(wd, n)
     if not map_put(&wd.neigh_map, addr, ifindex, KIND_NEIGH | <uint32_t>is_v6, i):
         return NO_INDEX
     wd.nneighs += 1
     return i
+
+
+cdef void neigh_dress(const world_t *wd, neigh_t *n) noexcept nogil:
+    """Write what does not depend on the neighbour into its Ethernet header: its link's MAC,
+    and the type."""
+    cdef uint32_t link = link_find(wd, n.ifindex)
+    if link != NO_INDEX:
+        memcpy(n.head + 8, wd.links[link].mac, 6)
+    st16(n.head + 14, ETH_P_IPV6 if n.is_v6 else ETH_P_IP)
+
+
+cdef void neighs_dress(world_t *wd, uint32_t ifindex) noexcept nogil:
+    """The same for all neighbours on a link that changed."""
+    cdef uint32_t i
+    for i in range(wd.nneighs):
+        if wd.neighs[i].ifindex == ifindex:
+            neigh_dress(wd, &wd.neighs[i])
 
 
 cdef void world_ask(worker_t *w, uint32_t kind, const neigh_t *n) noexcept nogil:
