@@ -1,10 +1,18 @@
-"""Rows as a table to read."""
+"""Rows as a table to read, and one at a time."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
+from rich.console import Console
+from rich.table import Table
+
 from bench.rows import Interval, Row
+
+WIDTH = 150
+# whom a figure is set beside in the table; the file has the ratio to every other subject
+PEERS = ("reflector", "nft-dnat", "nft-forward", "haproxy", "nginx-stream", "ipvs-nat", "ipvs-dr")
 
 
 def number(value: float) -> str:
@@ -13,18 +21,64 @@ def number(value: float) -> str:
 
 
 def line(row: Row) -> str:
-    """Return a row in one line, with its ratios."""
+    """Return a row in one line, with its ratios to PEERS."""
     family = f" IPv{row.family}" if row.family else ""
     text = f"{row.work} {row.case}{family}: {row.subject} {row.metric} {number(row.median)}"
     text += f" ({number(row.low)} to {number(row.high)}) {row.unit}"
-    text += "".join(f", {_ratio(each)} of {peer}" for peer, each in row.ratios.items())
+    text += "".join(f", {_ratio(row.ratios[peer])} of {peer}" for peer in _peers(row))
     return text + (f"; {row.remark}" if row.remark else "")
+
+
+def _peers(row: Row) -> list[str]:
+    """Return who stands beside a row: PEERS, or everybody where none of them is."""
+    return [peer for peer in PEERS if peer in row.ratios] or list(row.ratios)
 
 
 def _ratio(ratio: Interval) -> str:
     return f"{ratio.median:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
 
 
+def _short(ratio: Interval) -> str:
+    return f"{ratio.median:.2f} ({ratio.low:.2f}-{ratio.high:.2f})"
+
+
+def heading(row: Row) -> str:
+    """Return what the rows of one table have in common."""
+    family = f", IPv{row.family}" if row.family else ""
+    return f"{row.work}: {row.case}{family}: {row.metric}, {row.unit}"
+
+
+def comparisons(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Return the rows of each comparison by its heading, in their order."""
+    parts: dict[str, list[Row]] = {}
+    for row in rows:
+        parts.setdefault(heading(row), []).append(row)
+    return parts
+
+
+def _table(rows: Sequence[Row]) -> Table:
+    peers = [peer for peer in PEERS if any(peer in row.ratios for row in rows)]
+    table = Table(box=None)
+    table.add_column("subject")
+    for name in ("median", "95 % interval", *(f"/ {peer}" for peer in peers)):
+        table.add_column(name, justify="right")
+    for row in rows:
+        ratios = [_short(row.ratios[p]) if p in row.ratios else "" for p in peers]
+        between = f"{number(row.low)} to {number(row.high)}"
+        table.add_row(row.subject, number(row.median), between, *ratios)
+    return table
+
+
 def render(rows: Sequence[Row]) -> str:
-    """Return all rows, a line each, in their order."""
-    return "\n".join(map(line, rows))
+    """Return all rows as tables, one for each comparison; "/ peer" is the ratio to it with its
+    95 % interval."""
+    out = io.StringIO()
+    console = Console(file=out, width=WIDTH)
+    for title, part in comparisons(rows).items():
+        console.print(title, style="bold")
+        console.print(_table(part))
+        for row in part:
+            if row.remark:
+                console.print(f" {row.subject}: {row.remark}", highlight=False)
+        console.print()
+    return out.getvalue()

@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench import rows, table  # noqa: E402
+from bench import plots, rows, table  # noqa: E402
 from bench.plan import Plan, Work, all_works  # noqa: E402
 from bench.say import say  # noqa: E402
 
@@ -60,6 +60,17 @@ def run_all(chosen: Sequence[Work], args: argparse.Namespace, out: Path) -> tupl
     return count, failed
 
 
+def draw(out: Path) -> None:
+    """Draw what the folder of the results holds: theirs for docs/, others beside themselves."""
+    found = [row for sheet in rows.read_all(out) for row in sheet.rows]
+    try:
+        files = plots.draw_all(found, plots.DOCS if out == RESULTS else out)
+    except ModuleNotFoundError as error:
+        say(f"bench: nothing drawn: {error}; pip install 'lbfast[plots]'")
+    else:
+        say(f"bench: drew {', '.join(path.name for path in files) or 'nothing'}")
+
+
 def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="make bench", description="Measure.")
     parser.add_argument("works", nargs="*", metavar="WORK", help="all without one")
@@ -76,6 +87,7 @@ def main(words: Sequence[str]) -> int:
     count, failed = run_all(chosen, args, out)
     sheets = [s for s in rows.read_all(out) if s.work in {work.name for work in chosen}]
     print(table.render([row for sheet in sheets for row in sheet.rows]))
+    draw(out)
     say(f"bench: {count} rows in {out}" + (f"; failed: {', '.join(failed)}" if failed else ""))
     return 1 if failed or not count else 0
 

@@ -1,0 +1,68 @@
+"""The results of the bench house as table and pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench import plots, table
+from bench.rows import Interval, Row
+
+pytest.importorskip("matplotlib", reason="the pictures are drawn by matplotlib, which is missing")
+
+
+def row(subject: str, median: float, case: str = "new connections", **more: object) -> Row:
+    fields = {"work": "http", "metric": "rate", "unit": "requests/s", "rounds": 7, "family": 4}
+    fields |= {"low": median * 0.9, "high": median * 1.1, "case": case, **more}
+    return Row(subject=subject, median=median, **fields)  # type: ignore[arg-type]
+
+
+ROWS = [
+    row("none", 5000.0),
+    row("lbfast-nat", 4000.0, ratios={"haproxy": Interval(2.0, 1.9, 2.125)}),
+    row("haproxy", 2000.0, remark="1 of 8 turns disturbed, not counted"),
+    row("lbfast-nat", 20000.0, "kept connections"),
+]
+
+
+def test_same_rows_give_the_same_svg(tmp_path: Path) -> None:
+    files = [plots.draw_all(ROWS, tmp_path / name) for name in ("a", "b")]
+    assert [path.name for path in files[0]] == ["bench-requests.svg", "bench-requests.png"]
+    assert files[0][0].read_bytes() == files[1][0].read_bytes()
+    assert files[0][1].stat().st_size < 100_000
+
+
+def test_picture_names_every_subject_and_panel(tmp_path: Path) -> None:
+    text = plots.draw_all(ROWS, tmp_path)[0].read_text()
+    for words in ("none", "lbfast-nat", "haproxy", "new connections, IPv4", "requests/s"):
+        assert f">{words}</text>" in text
+
+
+def test_lookup_is_drawn_over_the_number_of_connections(tmp_path: Path) -> None:
+    found = [
+        row("lbfast", ns, f"{n:,} connections", work="lookup", metric="lookup", unit="ns")
+        for n, ns in ((1_000_000, 90.0), (1_000, 30.0))
+    ]
+    assert [path.name for path in plots.draw_all(found, tmp_path)] == [
+        "bench-lookup.svg",
+        "bench-lookup.png",
+    ]
+    assert plots.number_of(found[0].case) == 1_000_000
+    with pytest.raises(ValueError, match="expected a number at its beginning"):
+        plots.number_of("all connections")
+
+
+def test_table_sets_figures_beside_the_peers() -> None:
+    text = table.render(ROWS)
+    assert "http: new connections, IPv4: rate, requests/s" in text
+    assert "/ haproxy" in text
+    assert "2.00 (1.90-2.12)" in text
+    assert "1 of 8 turns disturbed" in text
+    assert text.count("rate, requests/s") == 2  # a table for each case
+
+
+def test_line_names_the_peers_only() -> None:
+    shown = row("lbfast-nat", 1.0, ratios={p: Interval(1, 1, 1) for p in ("none", "haproxy")})
+    assert "of haproxy" in table.line(shown)
+    assert "of none" not in table.line(shown)
