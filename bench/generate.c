@@ -1,17 +1,23 @@
-/* Traffic for the benches: a paced flood of 60-byte UDP frames, a UDP echo, a lone-packet ping.
+/* Traffic for the benches: a paced flood of small or mixed frames, a UDP echo, a lone-packet ping.
  *
- *   generate flood IFACE PPS SECONDS FLOWS [dst=MAC] [src=A.B.C.D] [to=A.B.C.D:PORT] [burst=N]
+ *   generate flood IFACE PPS SECONDS FLOWS [dst=MAC] [src=IP] [to=IP:PORT] [mix=1] [syn=1] [partial=1]
+ *                  [first=FLOW] [burst=N] [nap=US]
  *   generate echo PORT                       answers every datagram, until killed
  *   generate ping A.B.C.D PORT COUNT [gap=US] one datagram at a time; prints the distribution
  *
  * `flood` holds the offered load by the clock (it spins, give it a core) and sends a frame when it is due,
- * or N frames when N are due.  FLOWS source ports, starting at 1024; past 60,000 the source address moves on.
+ * or N frames when N are due; with `nap` it sleeps in between, and the machine is idle where nobody works.
+ * UDP frames of 60 bytes (IPv6: 62), with `mix` every tenth flow's of 1514; `syn`: TCP SYNs; `partial`:
+ * checksums left to the receiver, as veth and virtio hand them over.  IPv6 if there are two colons in
+ * `to`, written [IP]:PORT.  FLOWS source ports, starting at 1024; past 60,000 the source address moves on.
+ * `first` is the flow to begin with.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/virtio_net.h>
 #include <net/if.h>
 #include <poll.h>
 #include <stdint.h>
@@ -22,7 +28,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FRAME = 60, BATCH = 64, PORTS = 60000 };
+enum { BATCH = 64, PORTS = 60000 };
+enum { SMALL = 60, FULL = 1514, ROOM = 80, MIX = 10 }; /* frames; ROOM: a flow's headers and more */
 
 static void die(const char *what) {
     perror(what);
@@ -56,82 +63,211 @@ static unsigned fold(const uint8_t *p, int len, uint32_t sum) {
     return ~sum & 0xffff;
 }
 
-/* One Ethernet + IPv4 + UDP frame of 60 bytes with right checksums. */
-static void frame_build(uint8_t *f, const uint8_t *dmac, uint32_t saddr, uint32_t daddr, unsigned sport,
-                        unsigned dport) {
-    memset(f, 0, FRAME);
-    memcpy(f, dmac, 6);
-    memcpy(f + 6, "\x02\x00\x00\x00\x00\x01", 6);
-    put16(f + 12, ETH_P_IP);
-    uint8_t *ip = f + 14, *udp = f + 34;
-    ip[0] = 0x45;
-    put16(ip + 2, FRAME - 14);
-    ip[8] = 64;
-    ip[9] = 17;
-    memcpy(ip + 12, &saddr, 4);
-    memcpy(ip + 16, &daddr, 4);
-    put16(ip + 10, fold(ip, 20, 0));
-    put16(udp, sport);
-    put16(udp + 2, dport);
-    put16(udp + 4, FRAME - 34);
-    put16(udp + 6, fold(ip + 12, FRAME - 26, 17 + FRAME - 34));
+/* What the flows of a flood have in common. */
+struct plan {
+    double pps, seconds;
+    unsigned flows, first, burst, nap_us, dport;
+    int v6, mix, syn, partial;
+    uint8_t dmac[6], saddr[16], daddr[16]; /* an IPv4 address lies in the last four bytes */
+};
+
+static int is_full(const struct plan *o, unsigned flow) {
+    return o->mix && flow % MIX == MIX - 1;
 }
 
-static int packet_socket(const char *ifname) {
+static unsigned l4_at(const struct plan *o) {
+    return 14 + (o->v6 ? 40 : 20);
+}
+
+static unsigned headers_len(const struct plan *o) {
+    return l4_at(o) + (o->syn ? 20 : 8);
+}
+
+static unsigned frame_len(const struct plan *o, unsigned flow) {
+    if (is_full(o, flow))
+        return FULL;
+    return headers_len(o) < SMALL ? SMALL : headers_len(o);
+}
+
+/* The last 32 bits of the source address count the blocks of ports. */
+static void source_of(const struct plan *o, unsigned flow, uint8_t *address) {
+    uint32_t last;
+    memcpy(address, o->saddr, 16);
+    memcpy(&last, address + 12, 4);
+    last = htonl(ntohl(last) + flow / PORTS);
+    memcpy(address + 12, &last, 4);
+}
+
+static void ip_build(const struct plan *o, uint8_t *ip, const uint8_t *saddr, unsigned l4_len) {
+    unsigned proto = o->syn ? IPPROTO_TCP : IPPROTO_UDP;
+    if (o->v6) {
+        ip[0] = 0x60;
+        put16(ip + 4, l4_len);
+        ip[6] = proto;
+        ip[7] = 64;
+        memcpy(ip + 8, saddr, 16);
+        memcpy(ip + 24, o->daddr, 16);
+        return;
+    }
+    ip[0] = 0x45;
+    put16(ip + 2, 20 + l4_len);
+    ip[8] = 64;
+    ip[9] = proto;
+    memcpy(ip + 12, saddr + 12, 4);
+    memcpy(ip + 16, o->daddr + 12, 4);
+    put16(ip + 10, fold(ip, 20, 0));
+}
+
+/* The headers of one flow's frame; what follows them is zeros, which add nothing to a checksum.
+ * Padding of a frame that is too short for Ethernet belongs to the payload. */
+static void frame_build(const struct plan *o, unsigned flow, uint8_t *f) {
+    uint8_t saddr[16], *ip = f + 14, *l4 = f + l4_at(o);
+    unsigned l4_len = frame_len(o, flow) - l4_at(o), proto = o->syn ? IPPROTO_TCP : IPPROTO_UDP;
+    memset(f, 0, ROOM);
+    memcpy(f, o->dmac, 6);
+    memcpy(f + 6, "\x02\x00\x00\x00\x00\x01", 6);
+    put16(f + 12, o->v6 ? ETH_P_IPV6 : ETH_P_IP);
+    source_of(o, flow, saddr);
+    ip_build(o, ip, saddr, l4_len);
+    put16(l4, 1024 + flow % PORTS);
+    put16(l4 + 2, o->dport);
+    if (o->syn) {
+        put16(l4 + 6, 1000); /* sequence number */
+        l4[12] = 0x50;
+        l4[13] = 2;
+        put16(l4 + 14, 8192);
+    } else {
+        put16(l4 + 4, l4_len);
+    }
+    uint8_t *pseudo = o->v6 ? ip + 8 : ip + 12;
+    unsigned sum = fold(pseudo, o->v6 ? 32 : 8, proto + l4_len), at = o->syn ? 16 : 6;
+    if (o->partial)
+        put16(l4 + at, ~sum & 0xffff);
+    else
+        put16(l4 + at, fold(l4, headers_len(o) - l4_at(o), ~sum & 0xffff));
+}
+
+static int packet_socket(const char *ifname, int vnet) {
     int fd = socket(AF_PACKET, SOCK_RAW, 0), buffer = 16 << 20, one = 1;
     struct sockaddr_ll at = {.sll_family = AF_PACKET, .sll_ifindex = if_nametoindex(ifname)};
     if (fd < 0 || !at.sll_ifindex || bind(fd, (void *)&at, sizeof at))
         die(ifname);
     setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof buffer);
     setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof one);
+    if (vnet && setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &one, sizeof one))
+        die("PACKET_VNET_HDR");
     return fd;
 }
 
-static int flood(int argc, char **argv) {
-    if (argc < 6)
-        return 2;
-    double pps = atof(argv[3]), seconds = atof(argv[4]);
-    unsigned flows = atoi(argv[5]), burst = atoi(option(argc, argv, "burst", "1")), dport = 9;
-    uint8_t mac[6] = {2, 0, 0, 0, 0, 2};
+static unsigned number(int argc, char **argv, const char *name) {
+    return atoi(option(argc, argv, name, "0"));
+}
+
+static int address(const char *text, int v6, uint8_t *into) {
+    memset(into, 0, 16);
+    return inet_pton(v6 ? AF_INET6 : AF_INET, text, v6 ? into : into + 12) == 1;
+}
+
+/* Fill in the plan; 0 if a word of it makes no sense. */
+static int plan_read(int argc, char **argv, struct plan *o) {
+    static const uint8_t nobody[6] = {2, 0, 0, 0, 0, 2};
+    const char *mac = option(argc, argv, "dst", NULL);
+    uint8_t *m = o->dmac;
     char to[64];
-    const char *dst = option(argc, argv, "dst", NULL);
-    if (dst && sscanf(dst, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", mac, mac + 1, mac + 2, mac + 3, mac + 4, mac + 5) != 6)
-        return 2;
+    o->pps = atof(argv[3]);
+    o->seconds = atof(argv[4]);
+    o->flows = atoi(argv[5]);
+    o->first = number(argc, argv, "first");
+    o->burst = atoi(option(argc, argv, "burst", "1"));
+    o->nap_us = number(argc, argv, "nap");
+    o->mix = number(argc, argv, "mix");
+    o->syn = number(argc, argv, "syn");
+    o->partial = number(argc, argv, "partial");
+    memcpy(m, nobody, 6);
+    if (mac && sscanf(mac, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", m, m + 1, m + 2, m + 3, m + 4, m + 5) != 6)
+        return 0;
     snprintf(to, sizeof to, "%s", option(argc, argv, "to", "198.18.0.2:9"));
-    char *colon = strchr(to, ':');
-    if (colon) {
-        *colon = 0;
-        dport = atoi(colon + 1);
+    char *colon = strrchr(to, ':'), *end = strchr(to, ']');
+    if (!colon || o->flows < 1 || o->first >= o->flows)
+        return 0;
+    *colon = 0;
+    o->dport = atoi(colon + 1);
+    o->v6 = to[0] == '[' && end;
+    if (o->v6)
+        *end = 0;
+    return address(to + o->v6, o->v6, o->daddr) &&
+           address(option(argc, argv, "src", o->v6 ? "fd00::1" : "198.18.0.1"), o->v6, o->saddr);
+}
+
+/* Where a batch's frames are: a virtio header for all, each flow's headers, zeros behind them. */
+struct batch {
+    uint8_t *frames;
+    struct virtio_net_hdr vnet;
+    struct iovec iov[BATCH][3];
+    struct mmsghdr msg[BATCH];
+};
+
+static struct batch *batch_new(const struct plan *o) {
+    static uint8_t zeros[FULL];
+    struct batch *b = calloc(1, sizeof *b);
+    if (!b || !(b->frames = malloc((size_t)o->flows * ROOM)))
+        die("flows");
+    for (unsigned i = 0; i < o->flows; i++)
+        frame_build(o, i, b->frames + (size_t)i * ROOM);
+    b->vnet = (struct virtio_net_hdr){
+        .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .csum_start = l4_at(o), .csum_offset = o->syn ? 16 : 6};
+    for (int i = 0; i < BATCH; i++) {
+        b->iov[i][0] = (struct iovec){&b->vnet, sizeof b->vnet};
+        b->iov[i][2].iov_base = zeros;
+        int front = o->partial ? 0 : 1;
+        b->msg[i].msg_hdr = (struct msghdr){.msg_iov = &b->iov[i][front], .msg_iovlen = 3 - front};
     }
-    uint32_t saddr = ntohl(inet_addr(option(argc, argv, "src", "198.18.0.1"))), daddr = inet_addr(to);
-    int fd = packet_socket(argv[2]);
-    uint8_t *frames = malloc((size_t)flows * FRAME);
-    for (unsigned i = 0; i < flows; i++)
-        frame_build(frames + (size_t)i * FRAME, mac, htonl(saddr + i / PORTS), daddr, 1024 + i % PORTS, dport);
-    struct iovec iov[BATCH];
-    struct mmsghdr msg[BATCH] = {0};
-    for (int i = 0; i < BATCH; i++)
-        msg[i].msg_hdr = (struct msghdr){.msg_iov = &iov[i], .msg_iovlen = 1};
-    uint64_t start = now_ns(), end = start + seconds * 1e9, t, sent = 0, lost = 0;
-    unsigned flow = 0;
-    while ((t = now_ns()) < end) {
-        uint64_t due = pps ? (t - start) * 1e-9 * pps : sent + BATCH;
-        if (due < sent + burst)
-            continue;
-        int n = due - sent > BATCH ? BATCH : due - sent;
-        for (int i = 0; i < n; i++, flow = flow + 1 == flows ? 0 : flow + 1)
-            iov[i] = (struct iovec){frames + (size_t)flow * FRAME, FRAME};
-        for (int i = 0; i < n;) {
-            int r = sendmmsg(fd, msg + i, n - i, 0);
-            if (r < 0) {
-                lost++;
-                r = 1;
-            }
-            i += r;
+    return b;
+}
+
+/* Send the next `n` flows; return how many the kernel refused. */
+static unsigned batch_send(struct batch *b, const struct plan *o, int fd, unsigned *flow, int n) {
+    unsigned refused = 0, head = headers_len(o);
+    for (int i = 0; i < n; i++, *flow = *flow + 1 == o->flows ? 0 : *flow + 1) {
+        b->iov[i][1] = (struct iovec){b->frames + (size_t)*flow * ROOM, head};
+        b->iov[i][2].iov_len = frame_len(o, *flow) - head;
+    }
+    for (int i = 0; i < n;) {
+        int r = sendmmsg(fd, b->msg + i, n - i, 0);
+        if (r < 0) {
+            refused++;
+            r = 1;
         }
+        i += r;
+    }
+    return refused;
+}
+
+static void sleep_until(uint64_t ns) {
+    struct timespec t = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+}
+
+static int flood(int argc, char **argv) {
+    struct plan o = {0};
+    if (argc < 6 || !plan_read(argc, argv, &o))
+        return 2;
+    int fd = packet_socket(argv[2], o.partial);
+    struct batch *b = batch_new(&o);
+    uint64_t start = now_ns(), end = start + o.seconds * 1e9, t, sent = 0, refused = 0;
+    unsigned flow = o.first;
+    while ((t = now_ns()) < end) {
+        uint64_t due = o.pps ? (t - start) * 1e-9 * o.pps : sent + BATCH;
+        if (due < sent + o.burst) {
+            if (o.nap_us)
+                sleep_until(t + o.nap_us * 1000ull);
+            continue;
+        }
+        int n = due - sent > BATCH ? BATCH : due - sent;
+        refused += batch_send(b, &o, fd, &flow, n);
         sent += n;
     }
-    printf("sent %lu refused %lu kpps %.1f\n", sent, lost, sent / ((now_ns() - start) * 1e-6));
+    printf("sent %lu refused %lu kpps %.1f next %u\n", sent, refused, sent / ((now_ns() - start) * 1e-6), flow);
     return 0;
 }
 
@@ -194,7 +330,8 @@ int main(int argc, char **argv) {
                  : !strcmp(word, "ping") ? ping(argc, argv)
                                          : 2;
     if (status == 2)
-        fprintf(stderr, "usage: generate flood IFACE PPS SECONDS FLOWS [dst=MAC] [src=IP] [to=IP:PORT] [burst=N]\n"
+        fprintf(stderr, "usage: generate flood IFACE PPS SECONDS FLOWS [dst=MAC] [src=IP] [to=IP:PORT] [mix=1] [syn=1]\n"
+                        "                      [partial=1] [first=FLOW] [burst=N] [nap=US]\n"
                         "       generate echo PORT\n       generate ping IP PORT COUNT [gap=US]\n");
     return status;
 }

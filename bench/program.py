@@ -21,7 +21,12 @@ def program(name: str) -> str:
     return str(made)
 
 
-def pinned(core: int, words: Sequence[str]) -> list[str]:
-    """Return `words` as a command that stays on one core, where there is more than one."""
+def core(number: int) -> int:
+    """Return one of the cores that we may use, counted from 0 and again from the first."""
     cores = sorted(os.sched_getaffinity(0))
-    return ["taskset", "-c", str(cores[core % len(cores)]), *words]
+    return cores[number % len(cores)]
+
+
+def pinned(number: int, words: Sequence[str]) -> list[str]:
+    """Return `words` as a command that stays on one core, where there is more than one."""
+    return ["taskset", "-c", str(core(number)), *words]
