@@ -16,6 +16,7 @@ _WORDS = {
     Severity.SECURITY: "security",
     Severity.REFUSED: "refused",
     Severity.ABSENT: "refused",
+    Severity.ELSEWHERE: "refused",
     Severity.FATAL: "fatal",
     Severity.UNREAD: "fatal",
 }
@@ -44,7 +45,7 @@ def line(finding: Finding) -> str:
 
 def judge(path: str, config_id: str = "") -> Loaded:
     """Reads a file as this host would."""
-    return load(path, System(), config_id)
+    return load(path, System(looks_up=True), config_id)
 
 
 def main(argv: Sequence[str]) -> int:

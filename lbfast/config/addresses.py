@@ -18,7 +18,7 @@ from lbfast.config.networds import (
     put,
     take,
 )
-from lbfast.config.values import Bad, Statement, packed
+from lbfast.config.values import Bad, Missing, Statement, packed
 from lbfast.model import AF_INET
 from lbfast.model.netlines import FOREVER, Address
 
@@ -66,7 +66,10 @@ def address_line(line: Statement) -> Address:
     if not own.addr:
         raise Bad(f"{line.keyword!r}", "expected an IPv4 or IPv6 address")
     fields: Fields = {"addr": own.addr, "prefixlen": own.length}
-    apply_words(_STEPS, fields, words, "an address line")
+    try:
+        apply_words(_STEPS, fields, words, "an address line")
+    except Missing:
+        raise Bad(f"nothing behind {line.words[-1]}", "expected its value") from None
     broadcast = fields.get("broadcast")
     if broadcast is not None:
         fields["broadcast"] = _worked_out(broadcast, own.addr, own.length)

@@ -66,7 +66,11 @@ Table = Mapping[str, Row]
 
 
 class Loader:
-    """Walks the tokens of one configuration."""
+    """Walks the tokens of one configuration.
+
+    A block that nobody expects is skipped whole.  keepalived passes over its first brace only,
+    takes what is inside for the block around it, and the inner brace for the outer one.
+    """
 
     def __init__(self, source: Preprocessor, path: str) -> None:
         self.findings: Findings = source.findings
@@ -77,6 +81,7 @@ class Loader:
         self._last = Place(path)
         self._noted: set[str] = set()
         self._depth = 0
+        self.seen: set[str] = set()  # blocks of which there is one
 
     # ---- tokens
 
@@ -106,12 +111,19 @@ class Loader:
             self._ahead = next(self._tokens, Token(Kind.END, "", self._last))
         return self._ahead
 
+    def has_block(self) -> bool:
+        """Returns whether a brace comes next that begins a block."""
+        return self._peek().kind is Kind.OPEN
+
     def open_block(self, given: Statement, *, needed: bool = True) -> bool:
-        """Takes the brace that begins a block; its absence is reported where it is `needed`."""
-        if self._peek().kind is Kind.OPEN:
+        """Takes the brace that begins a block; its absence is reported where it is `needed`.
+
+        At the end of everything nothing more is said.
+        """
+        if self.has_block():
             self._next()
             return True
-        if needed:
+        if needed and self._peek().kind is not Kind.END:
             self.findings.error(
                 self._peek().place, f"no '{{' after {given.keyword}", "expected the block's begin"
             )
@@ -124,10 +136,16 @@ class Loader:
             token = self._next()
             depth += {Kind.OPEN: 1, Kind.CLOSE: -1, Kind.END: -depth}.get(token.kind, 0)
 
-    def skip_unknown(self) -> None:
-        """Passes over the block that follows an unknown word, if there is one."""
-        if self._peek().kind is Kind.OPEN:
+    def skip_head(self) -> None:
+        """Passes over the block that follows a head which is wrong, if there is one."""
+        if self.has_block():
             self._next()
+            self.skip_block()
+
+    def _skip_unexpected(self) -> None:
+        """Passes over a block already begun that nobody expects."""
+        self.source.differ(self._last, "it reads on in a block that it does not expect")
+        if not self.source.as_keepalived:
             self.skip_block()
 
     # ---- blocks
@@ -140,7 +158,7 @@ class Loader:
                 self._statement(table, draft, token)
             elif token.kind is Kind.OPEN:
                 self.findings.error(token.place, "'{' without a block", "expected a keyword")
-                self.skip_block()
+                self._skip_unexpected()
             elif token.kind is Kind.END or not is_top:
                 return
 
@@ -150,8 +168,7 @@ class Loader:
             return  # a quote that is not closed: reported already
         row = table.get(given.keyword)
         if row is None:
-            self.findings.error(token.place, f"unknown keyword {given.keyword!r}", "ignored")
-            self.skip_unknown()
+            self.unknown(given)
             return
         try:
             row.apply(self, draft, given)
@@ -159,6 +176,16 @@ class Loader:
             raise self._lacks(given, missing.args[0]) from None
         except Bad as bad:
             self.bad(given, bad)
+
+    def unknown(self, given: Statement) -> None:
+        """Reports a keyword that the block does not know, and passes over what belongs to it."""
+        self.findings.error(
+            given.place, f"unknown keyword {given.keyword!r}",
+            "ignored with its block" if self.has_block() else "ignored",
+        )  # fmt: skip
+        if self.has_block():
+            self._next()
+            self._skip_unexpected()
 
     def _lacks(self, given: Statement, number: int) -> Fatal:
         """Notes an argument that is missing; keepalived ends at that."""
@@ -186,7 +213,7 @@ class Loader:
             elif token.kind is Kind.OPEN:
                 self.findings.error(token.place, "'{' in a list", "expected a line or '}'")
                 if is_open:
-                    self.skip_block()
+                    self._skip_unexpected()
                 is_open = True
             else:
                 return
@@ -307,7 +334,7 @@ class Block:
                 self.head(loader, inner, given)
         except Bad as bad:
             loader.bad(given, bad)
-            loader.skip_unknown()
+            loader.skip_head()
             return
         loader.open_block(given)
         loader.load(self.table(), inner)

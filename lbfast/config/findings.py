@@ -15,8 +15,9 @@ class Severity(enum.IntEnum):
     SECURITY = 2  # scripts run in a way that others could misuse
     REFUSED = 3  # reported like an error by a check; such a configuration does not start
     ABSENT = 4  # the same; keepalived's check of VRRP ends there, before it looks at scripts
-    FATAL = 5  # reading ends here
-    UNREAD = 6  # a file that an include insists on: keepalived does not even begin
+    ELSEWHERE = 5  # the same, for a network namespace: keepalived's check says nothing at all
+    FATAL = 6  # reading ends here
+    UNREAD = 7  # a file that an include insists on: keepalived does not even begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Place:
 
     file: str
     line: int = 0
+    is_ours: bool = field(default=False, compare=False)  # keepalived passes over it
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}" if self.line else self.file
@@ -52,6 +54,7 @@ class Findings:
     _list: list[Finding] = field(default_factory=list)
     _known: set[Finding] = field(default_factory=set)
     _unseen: int = 0  # as many of the list a check of keepalived's has no status 6 for
+    _status: int | None = None  # of keepalived's check, where it reads otherwise than we do
 
     def add(self, severity: Severity, place: Place, found: str, expected: str) -> None:
         finding = Finding(severity, place, found, expected)
@@ -78,6 +81,12 @@ class Findings:
         if any(finding.severity is Severity.ABSENT for finding in self._list):
             self._unseen = len(self._list)
 
+    def end_with(self, status: int, place: Place, why: str) -> None:
+        """What keepalived's check says where it reads `place` otherwise than we do."""
+        if status != self.exit_status():
+            self.note(place, why, f"so the status of keepalived's check is {status}")
+            self._status = status
+
     def __iter__(self) -> Iterator[Finding]:
         return iter(self._list)
 
@@ -98,11 +107,15 @@ class Findings:
 
         6 is also that of a file that an include insists on, whatever else there is.
         """
+        if self._status is not None:
+            return self._status
         kinds = {finding.severity for finding in self._list}
         if Severity.UNREAD in kinds:
             return 6
         if Severity.FATAL in kinds:
             return 2
+        if Severity.ELSEWHERE in kinds:
+            return 0
         if any(one.severity is Severity.SECURITY for one in self._list[self._unseen :]):
             return 6
         return 5 if self.worst >= Severity.ERROR else 0

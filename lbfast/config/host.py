@@ -41,5 +41,8 @@ class Host(Protocol):
     def network_name(self) -> str:
         """Returns the host's name."""
 
+    def has_address(self, server: str) -> bool:
+        """Returns whether a name or address stands for a host; True where nobody asks now."""
+
     def environment(self, name: str) -> str | None:
         """Returns an environment variable."""

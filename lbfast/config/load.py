@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from lbfast.config.blocks import Draft, Loader
-from lbfast.config.findings import Fatal, Findings, Place
+from lbfast.config.blocks import Draft, Flag, Loader, Table, Value
+from lbfast.config.findings import Fatal, Findings, Place, Severity
+from lbfast.config.foreign import Passed
 from lbfast.config.host import Host
 from lbfast.config.keywords.top import TOP
 from lbfast.config.meaning.context import Context
@@ -32,6 +34,21 @@ from lbfast.model.check import CheckConfiguration
 from lbfast.model.configuration import Configuration
 from lbfast.model.vrrp import VrrpConfig
 
+# the top level's blocks, by the process of keepalived's that reads them
+_PARENT = frozenset(("global_defs",))
+_CHECKERS = frozenset(("virtual_server", "virtual_server_group", "SSL", "track_file",
+                       "vrrp_track_file", "bfd_instance"))  # fmt: skip
+_BLOCKS = frozenset(name for name, row in TOP.items() if not isinstance(row, Value | Flag))
+_VRRP = (_BLOCKS - _PARENT - _CHECKERS) | {"track_file", "vrrp_track_file", "bfd_instance"}
+
+
+def part(blocks: Collection[str]) -> Table:
+    """Returns the top level for a process that passes over all blocks but some."""
+    return {
+        name: row if name in blocks or name not in _BLOCKS else Passed()
+        for name, row in TOP.items()
+    }
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -48,24 +65,51 @@ def load(path: str, host: Host, config_id: str = "") -> Loaded:
 
     `config_id` is what `@ID` lines are compared with; the host's short name if empty.
     """
-    findings = Findings()
     config_id = config_id or host.network_name().partition(".")[0]
-    source = Preprocessor(host, findings, config_id)
+    source = Preprocessor(host, Findings(), config_id)
+    top = _top(path, source, TOP)
+    if top is None:
+        loaded = Loaded(Configuration(), source.findings)
+    else:
+        loaded = Loaded(
+            assemble(top, host, source.findings),
+            source.findings,
+            any(word in top for word in ("vrrp_instance", "static_addresses", "static_routes")),
+            "virtual_server" in top,
+        )
+    if source.difference:
+        status = _status_of_keepalived(path, host, config_id)
+        loaded.findings.end_with(status, *source.difference)
+    return loaded
+
+
+def _top(path: str, source: Preprocessor, table: Table) -> Draft | None:
+    """Returns the top level, None if reading could not go on to the end."""
     top = Draft(Place(path))
     try:
-        Loader(source, path).load(TOP, top, is_top=True)
+        Loader(source, path).load(table, top, is_top=True)
     except Fatal:
-        return Loaded(Configuration(), findings)
+        return None
     except OSError as failed:
-        findings.refuse(Place(path), f"{failed.strerror}", "expected a configuration file")
-        return Loaded(Configuration(), findings)
-    configuration = assemble(top, host, findings)
-    return Loaded(
-        configuration,
-        findings,
-        any(word in top for word in ("vrrp_instance", "static_addresses", "static_routes")),
-        "virtual_server" in top,
-    )
+        source.findings.refuse(Place(path), f"{failed.strerror}", "expected a configuration file")
+        return None
+    return top
+
+
+def _status_of_keepalived(path: str, host: Host, config_id: str) -> int:
+    """Returns what keepalived's check says: each of its processes reads its own blocks only."""
+    findings = Findings()
+    tops = [
+        _top(path, Preprocessor(host, findings, config_id, as_keepalived=True), table)
+        for table in (part(_PARENT), part(_VRRP), part(_CHECKERS))
+    ]
+    whole = [top for top in tops if top is not None]
+    if len(whole) == len(tops):
+        for top in whole[1:]:
+            top.values = {**whole[0].values, **top.values}
+            top.places = {**whole[0].places, **top.places}
+            assemble(top, host, findings)
+    return findings.exit_status()
 
 
 def assemble(top: Draft, host: Host, findings: Findings) -> Configuration:
@@ -125,8 +169,9 @@ def _host_within(top: Draft, host: Host, findings: Findings) -> Host:
     try:
         return host.within(namespace)
     except OSError as failed:
-        findings.refuse(
-            top.at("net_namespace"), f"net_namespace {namespace}: {failed.strerror}",
+        findings.add(
+            Severity.ELSEWHERE, top.at("net_namespace"),
+            f"net_namespace {namespace}: {failed.strerror}",
             "expected a network namespace",
         )  # fmt: skip
         return host

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 
 _LOOP = re.compile(r"~(SEQx|SEQ|LST)\s*\(([^)]*)\)\s*(.*)$", re.DOTALL)
-_TUPLE = re.compile(r"\s*\{([^}]*)\}|([^,]+)")
+_ITEM = r"\s*(?:\{[^{}]*\}|[^,{}]*)\s*"
+_TUPLES = re.compile(rf"{_ITEM}(?:,{_ITEM})*")
+_TUPLE = re.compile(rf"(?:^|,)({_ITEM})")
 _MAX_ROUNDS = 1 << 16
 
 
@@ -29,8 +32,10 @@ def expand_loop(text: str) -> tuple[Iterator[dict[str, str]], str]:
 
 def _sequence(inside: str) -> range:
     """Returns the numbers of (name, start, step, end), (name, start, end) or (name, end)."""
+    if not inside.split(",")[0].strip():
+        raise LoopError(f"sequence ({inside}) has no name")
     try:
-        numbers = [int(word.strip(), 0) for word in inside.split(",")[1:]]
+        numbers = [int(word.strip() or "0", 0) for word in inside.split(",")[1:]]
     except ValueError:
         raise LoopError(f"sequence ({inside}) has a word that is no number") from None
     if len(numbers) == 1:
@@ -52,12 +57,15 @@ def _sequence(inside: str) -> range:
 
 
 def _rounds_of_list(inside: str) -> Iterator[dict[str, str]]:
-    items = [(m[1].split(",") if m[1] is not None else [m[2]]) for m in _TUPLE.finditer(inside)]
-    items = [[word.strip() for word in item] for item in items]
-    items = [item for item in items if item != [""]]
-    if not items:
-        raise LoopError(f"list ({inside}) has no name")
+    if not _TUPLES.fullmatch(inside):
+        raise LoopError(f"list ({inside}) has braces that do not match")
+    items = [[word.strip() for word in item.strip(" \t{}").split(",")]
+             for item in _TUPLE.findall(inside)]  # fmt: skip
+    if len(items) < 2:
+        raise LoopError(f"list ({inside}) has no values")
+    if any(len(word.split()) > 1 for item in items for word in item):
+        raise LoopError(f"list ({inside}) has a word with a blank inside")
     names, rounds = items[0], items[1:]
-    if any(len(item) != len(names) for item in rounds):
-        raise LoopError(f"list ({inside}) has tuples that are not {len(names)} long")
-    return (dict(zip(names, item, strict=True)) for item in rounds)
+    if any(len(item) > len(names) for item in rounds):
+        raise LoopError(f"list ({inside}) has tuples that are longer than {len(names)}")
+    return (dict(itertools.zip_longest(names, item, fillvalue="")) for item in rounds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -28,6 +29,7 @@ IP_PROTOCOLS = {
     "sctp": 132,
 }
 UINT_MAX = (1 << 32) - 1
+_OCTAL = re.compile(r"[+-]?0[0-7]+")
 
 Fields = dict[str, Any]
 
@@ -88,12 +90,18 @@ def take(name: str, read: Callable[[str], object]) -> Step:
     return step
 
 
-def number(low: int = 0, high: int = UINT_MAX) -> Callable[[str], int]:
+def number(
+    low: int = 0, high: int = UINT_MAX, *, wraps: bool = False, is_decimal: bool = False
+) -> Callable[[str], int]:
+    """Reads a number as C does: 0x16 and 016 too, unless `is_decimal`; `wraps`: of 32 bits."""
+
     def read(word: str) -> int:
+        octal = _OCTAL.fullmatch(word)
         try:
-            value = int(word, 0)
+            value = int(word, 8 if octal and not is_decimal else 10 if is_decimal else 0)
         except ValueError:
             raise Bad(f"{word!r}", f"expected a number from {low} to {high}") from None
+        value = value & UINT_MAX if wraps else value
         if not low <= value <= high:
             raise Bad(f"{word!r}", f"expected a number from {low} to {high}")
         return value
@@ -101,9 +109,12 @@ def number(low: int = 0, high: int = UINT_MAX) -> Callable[[str], int]:
     return read
 
 
-def named_number(names: Mapping[str, int], high: int) -> Callable[[str], int]:
+def named_number(
+    names: Mapping[str, int], high: int, *, wraps: bool = False
+) -> Callable[[str], int]:
     """Reads a name or a number."""
-    return lambda word: names[word] if word in names else number(0, high)(word)
+    read = number(0, high, wraps=wraps)
+    return lambda word: names[word] if word in names else read(word)
 
 
 def prefix(word: str) -> Prefix:

@@ -15,7 +15,7 @@ from lbfast.config import include
 from lbfast.config.findings import Findings, Place
 from lbfast.config.host import Host
 from lbfast.config.loops import LoopError, expand_loop
-from lbfast.config.words import BANG, HASH, has_open_quote, split
+from lbfast.config.words import BANG, BLANKS, HASH, has_open_quote
 
 _DEFINITION = re.compile(r"\$([A-Za-z_]\w*)=(.*)$", re.ASCII | re.DOTALL)
 _REFERENCE = re.compile(
@@ -28,6 +28,7 @@ _MAY_COMMENT = re.compile(r"[#!]")
 _CONDITION = re.compile(r"@(\^?)(\S*)\s*(.*)$", re.DOTALL)
 OURS = "lbfast"
 _MAX_DEPTH = 64
+_BUFFER = 1023  # bytes that keepalived 2.2 takes for a line; what is behind is the next one
 _MAX_TEXT = 1 << 16  # characters of a line once its parameters are replaced
 _MAX_LINES = 1 << 17  # that one line of a file may become
 _RANDOM_MAX = 32767
@@ -49,13 +50,13 @@ class Token:
     place: Place
 
 
-def strip_comment(text: str) -> str:
+def strip_comment(text: str, *, has_escapes: bool = True) -> str:
     """Returns the line without its comment and the blanks around it.
 
     # and ! begin one outside double quotes unless a backslash stands before them.
     """
     if not _MAY_COMMENT.search(text):
-        return text.strip()
+        return text.strip(BLANKS)
     kept: list[str] = []
     is_quoted = False
     at = 0
@@ -63,14 +64,16 @@ def strip_comment(text: str) -> str:
         char = text[at]
         if char == '"':
             is_quoted = not is_quoted
-        elif not is_quoted and char == "\\" and text[at + 1 : at + 2] in ("#", "!"):
+        elif (
+            has_escapes and not is_quoted and char == "\\" and text[at + 1 : at + 2] in ("#", "!")
+        ):
             at += 1
             char = HASH if text[at] == "#" else BANG
         elif not is_quoted and char in "#!":
             break
         kept.append(char)
         at += 1
-    return "".join(kept).strip()
+    return "".join(kept).strip(BLANKS)
 
 
 def _first_brace(text: str) -> int | None:
@@ -88,11 +91,17 @@ def _first_brace(text: str) -> int | None:
 
 @dataclass(slots=True)
 class Preprocessor:
-    """Reads one configuration; tokens come in the order of its text."""
+    """Reads one configuration; tokens come in the order of its text.
+
+    What keepalived 2.2 reads otherwise is noted as a `difference`; `as_keepalived` does as it
+    does, to find out what its check says.
+    """
 
     host: Host
     findings: Findings
     config_id: str
+    as_keepalived: bool = False
+    difference: tuple[Place, str] | None = None  # the first, and what it is
     includes: include.Strictness = field(default_factory=include.Strictness)
     random: random.Random = field(default_factory=random.Random)
     _definitions: dict[str, list[str]] = field(default_factory=dict)
@@ -109,44 +118,68 @@ class Preprocessor:
         self._files.append(path)
         is_strict = self.includes.default
         for number, line in enumerate(lines, 1):
-            yield from self._physical(line, Place(path, number))
+            for part in self._parts(line, Place(path, number)):
+                yield from self._physical(part, Place(path, number))
         self.includes.default = is_strict
         self._files.pop()
 
+    def differ(self, place: Place, why: str) -> None:
+        """Notes what keepalived 2.2 reads otherwise."""
+        self.difference = self.difference or (place, why)
+
+    def _parts(self, line: str, place: Place) -> list[str]:
+        """Returns the line, or the lines that keepalived makes of one that is too long."""
+        line, nul, _ = line.partition("\0")
+        if nul:
+            self.findings.note(place, "a NUL byte", "what follows it in the line is ignored")
+        if len(line) * 4 < _BUFFER:
+            return [line]
+        data = line.encode("utf-8", "surrogateescape")
+        if len(data) > _BUFFER:
+            self.differ(place, f"more than {_BUFFER} bytes are another line to it")
+        if not self.as_keepalived:
+            return [line]
+        return [
+            data[at : at + _BUFFER].decode("utf-8", "surrogateescape")
+            for at in range(0, len(data), _BUFFER)
+        ]
+
+    def _bare(self, line: str, place: Place) -> str:
+        """Returns the line without comment; blanks before a last backslash go as well."""
+        if "\\#" in line or "\\!" in line:
+            self.differ(place, "a backslash does not take # or ! its meaning there")
+        text = strip_comment(line, has_escapes=not self.as_keepalived)
+        return text[:-1].rstrip(BLANKS) + "\\" if text.endswith("\\") else text
+
     def _physical(self, line: str, place: Place) -> Iterator[Token]:
-        text = strip_comment(line)
+        text = self._bare(line, place)
         self._made = 0
         if self._unfinished is not None:
             self._go_on(text)
         elif text:
             if has_open_quote(text):
                 self.findings.error(place, f"unmatched quote in {text!r}", 'expected another "')
-            words = split(text)
-            if words and words[0] in include.KEYWORDS:
-                yield from self._include(words, place)
-            else:
-                yield from self._logical(text, place, {}, 0)
+            yield from self._logical(text, place, {}, 0)
 
     def _go_on(self, text: str) -> None:
         assert self._unfinished is not None
         if text.endswith("\\"):
-            self._unfinished.append(text[:-1].rstrip())
+            self._unfinished.append(text[:-1])
         else:
             self._unfinished.append(text)
             self._unfinished = None
 
-    def _include(self, words: list[str], place: Place) -> Iterator[Token]:
-        if len(words) < 2:
-            self.findings.error(place, f"{words[0]} alone", "expected a file name")
+    def _include(self, keyword: str, name: str, place: Place) -> Iterator[Token]:
+        """Reads the files that a name stands for: all of the line, whose quotes do not quote."""
+        if not name:
+            self.findings.error(place, f"{keyword} alone", "expected a file name")
             return
-        for path in include.find(
-            self.host, words[0], words[1], self.includes, place, self.findings
-        ):
+        for path in include.find(self.host, keyword, name, self.includes, place, self.findings):
             try:
                 yield from self.read(path)
             except OSError as failed:
                 self.includes.report_unreadable(
-                    words[0], self.findings, place, f"{path}: {failed.strerror}"
+                    keyword, self.findings, place, f"{path}: {failed.strerror}"
                 )
 
     def _logical(self, text: str, place: Place, names: Names, depth: int) -> Iterator[Token]:
@@ -160,8 +193,9 @@ class Preprocessor:
             self.findings.error(place, "a parameter refers to itself", "expected an end to it")
             return
         if text.startswith("@"):
-            kept = self._condition(text)
+            kept, is_ours = self._condition(text)
             if kept:
+                place = Place(place.file, place.line, is_ours or place.is_ours)
                 yield from self._logical(kept, place, names, depth + 1)
         elif definition := _DEFINITION.match(text):
             self._define(definition[1], definition[2].strip(), place)
@@ -170,18 +204,22 @@ class Preprocessor:
         else:
             yield from self._replace(text, place, names, depth)
 
-    def _condition(self, text: str) -> str:
+    def _condition(self, text: str) -> tuple[str, bool]:
+        """Returns what is left of the line, and whether keepalived passes it over."""
         match = _CONDITION.match(text)
         assert match is not None
-        # OURS is true for lbfast under any id: keepalived passes such lines over
-        is_wanted = (match[2] in (self.config_id, OURS)) != bool(match[1])
-        return match[3] if is_wanted else ""
+        is_ours = match[2] == OURS and not self.as_keepalived
+        is_wanted = (match[2] == self.config_id or is_ours) != bool(match[1])
+        return match[3] if is_wanted else "", is_ours
 
     def _define(self, name: str, value: str, place: Place) -> None:
         if name.startswith("_"):
-            self.findings.error(place, f"definition of ${name}", "names with a leading _ are ours")
-        elif value == "\\":
-            self._unfinished = self._definitions[name] = []
+            self.findings.note(
+                place, f"definition of ${name}", "names with a leading _ are keepalived's own"
+            )
+        if value.endswith("\\"):
+            first = value[:-1]
+            self._unfinished = self._definitions[name] = [first] if first else []
         else:
             self._definitions[name] = [value]
 
@@ -210,7 +248,7 @@ class Preprocessor:
             yield from self._split(text, place, names, depth)
             return
         for line in lines:
-            if bare := strip_comment(line):
+            if bare := self._bare(line, place):
                 yield from self._logical(bare, place, names, depth + 1)
 
     def _substitute(self, text: str, place: Place, names: Names) -> list[str]:
@@ -221,8 +259,12 @@ class Preprocessor:
         end = 0
         for match in _REFERENCE.finditer(text):
             value = self._value(match, place, names)
-            if value is None:
-                continue
+            if value is None or (len(value) > 1 and match.end() != len(text)):
+                continue  # of several lines: only where nothing follows
+            if len(lines[-1]) + match.start() - end + len(value[0]) > _BUFFER:
+                self.differ(place, f"it replaces parameters up to {_BUFFER} bytes only")
+                if self.as_keepalived:
+                    continue
             lines[-1] += text[end : match.start()] + value[0]
             lines += value[1:]
             end = match.end()
@@ -231,35 +273,56 @@ class Preprocessor:
 
     def _value(self, match: re.Match[str], place: Place, names: Names) -> list[str] | None:
         """Returns the lines that a reference stands for, None if it stands for itself."""
+        if match["call"] == "_ENV":
+            self.differ(place, "${_ENV ...} is newer than keepalived 2.2")
         if match["call"]:
             return self._call(match["call"], match["args"].split())
         name = match["braced"] or match["bare"]
         if name in names:
             return [names[name]]
-        if name.startswith("_"):
-            directory = place.file.rpartition("/")[0] or "."
-            known = {"_PWD": directory, "_INSTANCE": self.config_id, "_HASH": HASH, "_BANG": BANG}
-            return [known[name]] if name in known else None
+        if name in ("_HASH", "_BANG"):
+            self.differ(place, f"a comment begins at ${{{name}}} there")
+        if found := self._built_in(name, place):
+            return [found]
+        if match["bare"] == "_RANDOM":
+            return self._call("_RANDOM", [])
         value = self._definitions.get(name)
         return (value or [""]) if value is not None else None
 
+    def _built_in(self, name: str, place: Place) -> str | None:
+        known = {
+            "_PWD": place.file.rpartition("/")[0] or ".",
+            "_INSTANCE": self.config_id,
+            "_HASH": "#" if self.as_keepalived else HASH,
+            "_BANG": "!" if self.as_keepalived else BANG,
+        }
+        return known.get(name)
+
     def _call(self, name: str, args: list[str]) -> list[str] | None:
         if name == "_ENV":
-            value = self.host.environment(args[0]) if args else None
+            value = self.host.environment(args[0]) if args and not self.as_keepalived else None
             return None if value is None else [value]
-        if len(args) > 2 or not all(arg.isascii() and arg.isdigit() for arg in args):
+        args = args[:2]
+        if not all(arg.isascii() and arg.isdigit() for arg in args):
             return None
         low, high = ([int(arg) for arg in args] + [0, _RANDOM_MAX][len(args) :])[:2]
         return [str(self.random.randint(low, max(low, high)))]
 
     def _split(self, text: str, place: Place, names: Names, depth: int) -> Iterator[Token]:
-        """Cuts at the first brace outside quotes; what follows it is a new line."""
+        """Cuts at the first brace outside quotes; what follows it is a new line.
+
+        The name behind an include may have braces of its own.
+        """
+        keyword, _, rest = text.replace("\t", " ").partition(" ")
+        if keyword in include.KEYWORDS:
+            yield from self._include(keyword, rest.strip(BLANKS), place)
+            return
         while (at := _first_brace(text)) is not None:
             if before := text[:at].strip():
                 yield Token(Kind.STATEMENT, before, place)
             yield Token(Kind(text[at]), text[at], place)
-            text = text[at + 1 :].strip()
-            if text.startswith(("@", "$", "~")):
+            text = text[at + 1 :].strip(BLANKS)
+            if text.startswith(("@", "$", "~", "include")):
                 yield from self._logical(text, place, names, depth)
                 return
         if text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from lbfast.config.networds import (
     IP_PROTOCOLS,
@@ -34,11 +35,11 @@ NUMBERED_METRICS = (
     "mtu", "advmss", "rtt", "rttvar", "reordering", "window", "cwnd", "ssthresh", "rto_min",
     "hoplimit", "initcwnd", "initrwnd", "quickack", "expires", "fastopen_no_cookie",
 )  # fmt: skip
-_WITH_ARGUMENT = ("congctl", "features", "realms", "pref", "ttl-propagate", "encap", "vrf")
+_WITH_ARGUMENT = ("congctl", "features", "pref", "ttl-propagate", "encap", "vrf")
 
 
 def _table(word: str) -> int:
-    return named_number(TABLES, UINT_MAX)(word)
+    return named_number(TABLES, UINT_MAX, wraps=True)(word)
 
 
 def _metric(name: str) -> Step:
@@ -46,7 +47,7 @@ def _metric(name: str) -> Step:
         if words.peek() == "lock":
             words.take()
         word = words.take().removesuffix("ms").removesuffix("s")
-        fields["metrics"] = (*fields.get("metrics", ()), (name, number()(word)))
+        fields["metrics"] = (*fields.get("metrics", ()), (name, number(is_decimal=True)(word)))
 
     return step
 
@@ -93,8 +94,19 @@ def _nexthop(fields: Fields, words: Cursor) -> None:
     fields["nexthops"] = (*fields.get("nexthops", ()), NextHop(**hop))
 
 
-def _unused(fields: Fields, words: Cursor) -> None:
-    fields["unused"] = words.take()
+def _unused(name: str) -> Step:
+    """A word with one argument that has no effect."""
+
+    def step(fields: Fields, words: Cursor) -> None:
+        words.take()
+        fields.setdefault("unused", []).append(name)
+
+    return step
+
+
+def _route_realms(fields: Fields, words: Cursor) -> None:
+    _realms(words.take())
+    fields.setdefault("unused", []).append("realms")
 
 
 def _prefix_of(name: str) -> Step:
@@ -113,23 +125,36 @@ _ROUTE: Mapping[str, Step] = {
     "dev": take("device", str),
     "oif": take("device", str),
     "table": take("table", _table),
-    **{word: take("metric", number()) for word in ("metric", "priority", "preference")},
+    **{
+        word: take("metric", number(is_decimal=True))
+        for word in ("metric", "priority", "preference")
+    },
     "scope": take("scope", named_number(SCOPES, 255)),
     **{word: take("protocol", named_number(PROTOCOLS, 255)) for word in ("protocol", "proto")},
-    **{word: take("tos", number(0, 255)) for word in ("tos", "dsfield")},
+    **{word: take("tos", number(0, 255, wraps=True)) for word in ("tos", "dsfield")},
     "from": _prefix_of("from_"),
     "onlink": put("onlink", True),
     "nexthop": _nexthop,
     **{name: _metric(name) for name in NUMBERED_METRICS},
-    **{name: _unused for name in _WITH_ARGUMENT},
+    **{name: _unused(name) for name in _WITH_ARGUMENT},
+    "realms": _route_realms,
     **{mode: put("mode", mode) for mode in ("add", "prepend", "append")},
     "no_track": put("track", False),
     "track_group": take("track_group", str),
 }
 
 
-def route_line(line: Statement) -> tuple[Route, str]:
-    """Returns the route that a line describes, and what in it is deprecated; Bad if none is."""
+@dataclass(frozen=True, slots=True)
+class RouteLine:
+    """A route as it was written."""
+
+    route: Route
+    deprecated: str = ""
+    unused: tuple[str, ...] = ()  # words without effect
+
+
+def route_line(line: Statement) -> RouteLine:
+    """Returns the route that a line describes; Bad if it describes none."""
     words = Cursor(line)
     fields: Fields = {}
     while words:
@@ -145,12 +170,12 @@ def route_line(line: Statement) -> tuple[Route, str]:
     if "dst" not in fields:
         raise Bad("route without destination", "expected a prefix or default")
     deprecated = fields.pop("deprecated", "")
-    fields.pop("unused", None)
+    unused = tuple(fields.pop("unused", ()))
     dst: Prefix = fields["dst"]
     hops = [hop.via for hop in fields.get("nexthops", ())]
     known = (dst.addr, fields.get("src", b""), fields.get("via", b""), *hops)
     fields.setdefault("family", family_of(*known))
-    return Route(**fields), deprecated
+    return RouteLine(Route(**fields), deprecated, unused)
 
 
 def _fwmark(fields: Fields, words: Cursor) -> None:
@@ -162,6 +187,8 @@ def _fwmark(fields: Fields, words: Cursor) -> None:
 
 def _lookup(fields: Fields, words: Cursor) -> None:
     fields["table"] = _table(words.take())
+    if not fields["table"]:
+        raise Bad("table 0", "expected another")
     fields["action"] = "table"
 
 
@@ -172,7 +199,8 @@ def _goto(fields: Fields, words: Cursor) -> None:
 
 def _realms(word: str) -> int:
     first, slash, second = word.partition("/")
-    return (number(0, 65535)(first) << 16 | number(0, 65535)(second)) if slash else number()(first)
+    half = number(0, 65535)
+    return (half(first) << 16 | half(second)) if slash else half(first)
 
 
 _ACTIONS = ("nop", "blackhole", "unreachable", "prohibit")
@@ -198,7 +226,7 @@ _RULE: Mapping[str, Step] = {
     "suppress_group": take("suppress_ifgroup", number()),
     "uidrange": take("uid_range", word_range(UINT_MAX)),
     "l3mdev": put("l3mdev", True),
-    "protocol": take("protocol", named_number(PROTOCOLS, 255)),
+    "protocol": take("protocol", number(0, 255, is_decimal=True)),
     "ipproto": take("ip_proto", named_number(IP_PROTOCOLS, 255)),
     "sport": take("sport", word_range(65535)),
     "dport": take("dport", word_range(65535)),

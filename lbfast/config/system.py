@@ -40,9 +40,13 @@ def _interfaces_of(namespace: str) -> frozenset[str]:
 
 
 class System:
-    """Implements `lbfast.config.host.Host`; interfaces are the namespace's, "" for our own."""
+    """Implements `lbfast.config.host.Host`; interfaces are the namespace's, "" for our own.
 
-    def __init__(self, namespace: str = "") -> None:
+    Names of hosts are looked up only if `looks_up`: a daemon does not wait for that.
+    """
+
+    def __init__(self, namespace: str = "", *, looks_up: bool = False) -> None:
+        self._looks_up = looks_up
         self._interfaces = _interfaces_of(namespace) if namespace else None
 
     def read_lines(self, path: str) -> list[str]:
@@ -65,7 +69,7 @@ class System:
         return name in (_interfaces() if self._interfaces is None else self._interfaces)
 
     def within(self, namespace: str) -> System:
-        return System(namespace)
+        return System(namespace, looks_up=self._looks_up)
 
     def find_program(self, word: str) -> str:
         if "/" in word:
@@ -103,6 +107,14 @@ class System:
 
     def network_name(self) -> str:
         return socket.gethostname()
+
+    def has_address(self, server: str) -> bool:
+        if not self._looks_up:
+            return True
+        try:
+            return bool(socket.getaddrinfo(server, None, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError):
+            return False
 
     def environment(self, name: str) -> str | None:
         return os.environ.get(name)

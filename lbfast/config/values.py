@@ -16,7 +16,7 @@ _ON = frozenset(("on", "true", "yes"))
 _OFF = frozenset(("off", "false", "no"))
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 _TAIL = re.compile("[/-]")
-_DECIMAL = re.compile(r"(\d*)(?:\.(\d*))?", re.ASCII)
+_DECIMAL = re.compile(r"\+?(\d*)(?:\.(\d*))?", re.ASCII)
 
 
 class Bad(Exception):

@@ -24,6 +24,7 @@ class MemoryHost:
     name: str = "node1.example.org"
     variables: dict[str, str] = field(default_factory=dict)
     namespaces: dict[str, frozenset[str]] = field(default_factory=dict)  # interfaces of each
+    unknown_hosts: frozenset[str] = frozenset()
 
     def read_lines(self, path: str) -> list[str]:
         if path not in self.files:
@@ -63,6 +64,9 @@ class MemoryHost:
 
     def network_name(self) -> str:
         return self.name
+
+    def has_address(self, server: str) -> bool:
+        return server not in self.unknown_hosts
 
     def environment(self, name: str) -> str | None:
         return self.variables.get(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from lbfast.config.blocks import Block, Call, Draft, Flag, Ignored, Loader, Table, Value
+from lbfast.config.foreign import newer
 from lbfast.config.keywords.scripts import account, checking_script
 from lbfast.config.keywords.trackers import weight_words
 from lbfast.config.values import (
@@ -134,7 +135,7 @@ URL: Table = {
     "regex_max_offset": Value("regex_max_offset", integer(), is_fatal=False),
     "regex_stack": Ignored("the matcher sizes its own stack"),
 }
-_HTTP: Table = {
+_HTTP: Table = newer({
     **_NETWORK,
     "url": Block("urls", lambda: URL),
     "nb_get_retry": Call(_old_retry),
@@ -144,7 +145,7 @@ _HTTP: Table = {
     "enable_sni": Value("enable_sni", optional_boolean),
     "sni_name": Value("sni_name", string),
     "tls_compliant": Value("tls_compliant", optional_boolean),
-}
+}, "sni_name", "tls_compliant")  # fmt: skip
 
 
 # ---- UDP_CHECK
@@ -252,6 +253,13 @@ def _credential(name: str) -> Call:
         draft.put(name, given.word(), given.place)
 
     return Call(read)
+
+
+def ssl_head(loader: Loader, draft: Draft, given: Statement) -> None:
+    """Begins the SSL block; a second one is reported, and holds."""
+    if "ssl" in loader.seen:
+        loader.bad(given, Bad("given again", "the last one holds"))
+    loader.seen.add("ssl")
 
 
 SSL: Table = {name: _credential(name) for name in ("password", "ca", "certificate", "key")}

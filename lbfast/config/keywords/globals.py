@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 from lbfast.config import include
 from lbfast.config.blocks import Call, Draft, Flag, Ignored, Lines, Loader, Row, Table, Value
+from lbfast.config.foreign import Foreign, newer
+from lbfast.config.keywords.process import BUFFERS, PROCESS, one_word
 from lbfast.config.keywords.scripts import ScriptDraft, account, script
 from lbfast.config.values import (
     INT_MAX,
     MICRO,
     UINT_MAX,
     Bad,
-    Missing,
     Statement,
     choice,
     integer,
@@ -28,20 +29,17 @@ from lbfast.config.values import (
 
 MAX_TIMER_S = 4294
 MAX_TIMER_US = UINT_MAX
-_SNMP = "there is no SNMP agent"
-_DBUS = "there is no D-Bus interface"
-_MANAGER = "priorities, memory and processors of a service are the service manager's"
-_BUFFERS = "socket buffers have a fixed, sufficient size"
-_NAMES = "processes keep the name of the command"
 _TABLES = "addresses are filtered by nftables in a table that lbfast chooses"
 _DEBUGGING = "it only helps to debug keepalived"
 
 
-def _smtp_server(given: Statement) -> tuple[str, int]:
+def _smtp_server(loader: Loader, draft: Draft, given: Statement) -> None:
+    """Reads `HOST [PORT]`; a name is looked up where that is wanted, as keepalived does."""
     server = given.word()
-    if ":" not in server and not server.replace(".", "").replace("-", "").isalnum():
-        raise Bad(f"{server!r}", "expected an address or a host name")
-    return server, port(given.words[2]) if len(given.words) > 2 else 25
+    number = port(given.words[2]) if len(given.words) > 2 else 25
+    if not loader.host.has_address(server):
+        raise Bad(f"{server!r} has no address", "expected an address or a host's name")
+    draft.put("smtp_server", (server, number), given.place)
 
 
 def _umask(given: Statement) -> int:
@@ -166,12 +164,6 @@ def _dynamic(given: Statement) -> bool:
     return True
 
 
-def _one_word(given: Statement) -> str:
-    if len(given.words) != 2:
-        raise Bad(f"{len(given.words) - 1} words", "expected one")
-    return given.words[1]
-
-
 def _lone_script(given: Statement) -> ScriptDraft:
     if len(given.script_words()) > 2:
         raise Bad("words behind the command", "expected none")
@@ -210,16 +202,6 @@ def _deprecated_extra(loader: Loader, draft: Draft, given: Statement) -> None:
     Value("vrrp_garp_extra_if", extra_interfaces(1), is_fatal=False).apply(loader, draft, given)
 
 
-def _max_auto(given: Statement) -> int:
-    return whole(given.words[1], -1, 99) if len(given.words) > 1 else 99
-
-
-def _cpus(given: Statement) -> list[int]:
-    if len(given.words) < 2:
-        raise Missing(2)
-    return [whole(word, 0, 1023, "a processor") for word in given.words[1:]]
-
-
 def _rx_policy(given: Statement) -> object:
     word = given.word()
     return word if word in ("MTU", "ADVERT", "NO_SEND_RX") else whole(word, 0, UINT_MAX)
@@ -233,7 +215,7 @@ _MAIL: Table = {
     "router_id": Value("router_id", string, is_fatal=False),
     "notification_email": Call(_emails),
     "notification_email_from": Value("notification_email_from", string, is_fatal=False),
-    "smtp_server": Value("smtp_server", _smtp_server),
+    "smtp_server": Call(_smtp_server),
     "smtp_connect_timeout": Value("smtp_connect_timeout_s", integer(1, MAX_TIMER_S)),
     "smtp_helo_name": Value("smtp_helo_name", optional_string),
     "smtp_alert": _optional_boolean_row("smtp_alert"),
@@ -288,7 +270,7 @@ _VRRP: Table = {
     "vmac_prefix": Value("vmac_prefix", string, is_once=True),
     "vmac_addr_prefix": Value("vmac_addr_prefix", string, is_once=True),
     "vrrp_iptables": Call(_iptables),
-    "vrrp_ipsets": Ignored(_TABLES),
+    "vrrp_ipsets": Foreign(Ignored(_TABLES), "not built into every keepalived"),
     "nftables": Value("nftables", optional_string, is_once=True),
     "nftables_priority": Value("nftables_priority", integer(-INT_MAX - 1, INT_MAX)),
     "nftables_counters": Ignored(_TABLES),
@@ -301,8 +283,8 @@ _VRRP: Table = {
     "nftables_ipvs_start_fwmark": Ignored(
         "groups need no marks: every address is a service of its own", integer(1, UINT_MAX)
     ),
-    "vrrp_rx_bufs_policy": Ignored(_BUFFERS, _rx_policy, is_fatal=False),
-    "vrrp_rx_bufs_multiplier": Ignored(_BUFFERS, integer(1), is_fatal=False),
+    "vrrp_rx_bufs_policy": Ignored(BUFFERS, _rx_policy, is_fatal=False),
+    "vrrp_rx_bufs_multiplier": Ignored(BUFFERS, integer(1), is_fatal=False),
 }
 _LVS: Table = {
     "lvs_timeouts": Call(_lvs_timeouts),
@@ -320,7 +302,7 @@ _FIFOS: Table = {
 } | {"fifo_write_vrrp_states_on_reload": Flag("fifo_write_vrrp_states_on_reload")}
 _RELOAD: Table = {
     "reload_check_config": Value("reload_check_config", optional_string),
-    "reload_time_file": Value("reload_time_file", _one_word),
+    "reload_time_file": Value("reload_time_file", one_word),
     "reload_repeat": Flag("reload_repeat"),
     "reload_file": Value("reload_file", optional_string),
     "include_check": Call(_include_check),
@@ -338,52 +320,18 @@ _RELOAD: Table = {
 }
 
 
-def _process_rows() -> Table:
-    """Returns the keywords on processes: none has an effect."""
-    rows: dict[str, Row] = {
-        "process_names": Ignored(_NAMES),
-        **{
-            f"{kind}process_name": Ignored(_NAMES, string)
-            for kind in ("", "vrrp_", "checker_", "lvs_", "bfd_")
-        },
-        "max_auto_priority": Ignored(_MANAGER, _max_auto),
-        "min_auto_priority_delay": Ignored(_MANAGER, integer(1, 10**7), is_fatal=False),
-    }
-    for kind in ("vrrp", "checker", "bfd"):
-        rows[f"{kind}_priority"] = Ignored(_MANAGER, integer(-20, 19), is_fatal=False)
-        rows[f"{kind}_no_swap"] = Ignored(_MANAGER)
-        rows[f"{kind}_rt_priority"] = Ignored(_MANAGER, integer(1, 99), is_fatal=False)
-        rows[f"{kind}_cpu_affinity"] = Ignored(_MANAGER, _cpus, is_fatal=False)
-        rows[f"{kind}_rlimit_rttime"] = Ignored(_MANAGER, integer(1))
-        rows[f"{kind}_rlimit_rtime"] = Ignored(_MANAGER, integer(1))
-    for name in ("vrrp_netlink_cmd", "vrrp_netlink_monitor", "lvs_netlink_cmd",
-                 "lvs_netlink_monitor", "process_monitor"):  # fmt: skip
-        rows[f"{name}_rcv_bufs"] = Ignored(_BUFFERS, integer(), is_fatal=False)
-        rows[f"{name}_rcv_bufs_force"] = Ignored(_BUFFERS, optional_boolean)
-    return rows
-
-
-_AGENTS: Table = {
-    "snmp_socket": Ignored(_SNMP, _one_word, is_fatal=False),
-    **{
-        name: Ignored(_SNMP)
-        for name in ("enable_traps", "enable_snmp_vrrp", "enable_snmp_keepalived",
-                     "enable_snmp_rfc", "enable_snmp_rfcv2", "enable_snmp_rfcv3",
-                     "enable_snmp_checker", "snmp_vs_stats_update_interval",
-                     "snmp_rs_stats_update_interval")
+GLOBAL_DEFS: Table = newer(
+    {
+        **_MAIL,
+        **_SCRIPTS,
+        **_VRRP,
+        **_LVS,
+        **_FIFOS,
+        **_RELOAD,
+        **PROCESS,
     },
-    "enable_dbus": Ignored(_DBUS),
-    "dbus_service_name": Ignored(_DBUS, string, is_fatal=False),
-    "dbus_no_interface_name": Ignored(_DBUS),
-}  # fmt: skip
-
-GLOBAL_DEFS: Table = {
-    **_MAIL,
-    **_SCRIPTS,
-    **_VRRP,
-    **_LVS,
-    **_FIFOS,
-    **_RELOAD,
-    **_process_rows(),
-    **_AGENTS,
-}
+    "vrrp_delay_after_boot", "vrrp_owner_ignore_adverts", "v3_checksum_as_v2",
+    "state_dump_file", "stats_dump_file", "json_dump_file", "json_version", "use_symlink_paths",
+    "set_supplementary_groups", "iproute_usr_dir", "iproute_etc_dir",
+    "snmp_vs_stats_update_interval", "snmp_rs_stats_update_interval", "dbus_no_interface_name",
+)  # fmt: skip

@@ -16,7 +16,8 @@ from lbfast.config.blocks import (
     Value,
     named,
 )
-from lbfast.config.keywords.checkers import SSL
+from lbfast.config.foreign import own
+from lbfast.config.keywords.checkers import SSL, ssl_head
 from lbfast.config.keywords.globals import GLOBAL_DEFS, MAX_TIMER_US
 from lbfast.config.keywords.trackers import BFD, TRACK_FILE, TRACK_PROCESS, VRRP_SCRIPT
 from lbfast.config.keywords.virtual import (
@@ -60,6 +61,10 @@ def _global_defs(loader: Loader, draft: Draft, given: Statement) -> None:
 def _group(loader: Loader, draft: Draft, given: Statement) -> None:
     inner = Draft(given.place)
     group_head(loader, inner, given)
+    if not loader.has_block():
+        loader.source.differ(given.place, f"it ends at a {given.keyword} without '{{'")
+        if loader.source.as_keepalived:
+            raise loader.findings.fatal(given.place, "no '{'", "expected it; reading ends here")
 
     def take(line: Statement) -> None:
         for entry in group_line(line):
@@ -137,14 +142,14 @@ TOP: Table = {
     "linkbeat_interfaces": Call(_linkbeat),
     "interface_up_down_delays": Lines("up_down_delays", _up_down),
     "bfd_instance": Block("bfd_instance", lambda: BFD, _name_needed),
-    "SSL": Block("ssl", lambda: SSL),
+    "SSL": Block("ssl", lambda: SSL, ssl_head),
     "net_namespace": Value("net_namespace", string, is_fatal=False),
     "net_namespace_ipvs": Ignored("virtual services are in the director's own namespace"),
     "namespace_with_ipsets": Ignored("there are no ipsets to keep apart"),
     "instance": Value("instance", string, is_fatal=False, is_once=True),
     "use_pid_dir": Flag("use_pid_dir"),
     "linkbeat_use_polling": Ignored(_LINKBEAT),
-    "mark": Append("marks", _mark),
-    "local_address_group": Call(_local_group),
+    "mark": own(Append("marks", _mark)),
+    "local_address_group": own(Call(_local_group)),
     "child_wait_time": Value("child_wait_time_s", integer()),
 }

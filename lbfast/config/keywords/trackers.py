@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from lbfast.config.blocks import Call, Draft, Flag, Ignored, Loader, Table, Value
 from lbfast.config.findings import Place
+from lbfast.config.foreign import newer
 from lbfast.config.keywords.scripts import account, checking_script
 from lbfast.config.values import (
     INT_MAX,
@@ -162,7 +163,7 @@ TRACK_PROCESS: Table = {
     "full_command": Flag("full_command"),
 }
 
-BFD: Table = {
+BFD: Table = newer({
     "neighbor_ip": Value("neighbor", address),
     "neighbour_ip": Value("neighbor", address),
     "source_ip": Value("source", address),
@@ -178,4 +179,4 @@ BFD: Table = {
     "vrrp": Flag("vrrp"),
     "checker": Flag("checker"),
     "multihop": Ignored("single and multiple hops are told apart by max_hops"),
-}
+}, "multihop")  # fmt: skip

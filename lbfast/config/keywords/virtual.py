@@ -20,6 +20,7 @@ from lbfast.config.blocks import (
     Value,
 )
 from lbfast.config.findings import Place
+from lbfast.config.foreign import own
 from lbfast.config.keywords.checkers import CHECKERS, timing
 from lbfast.config.keywords.scripts import script
 from lbfast.config.values import (
@@ -273,6 +274,7 @@ def _between(
 
 # ---- tables
 
+_METHOD = own(Value("method", method), "FNAT")
 _INHERITED: Table = {
     **timing(1),
     "virtualhost": Value("virtualhost", string, is_fatal=False),
@@ -285,7 +287,7 @@ REAL_SERVER: Table = {
     "inhibit_on_failure": Value("inhibit_on_failure", optional_boolean),
     "notify_up": Value("notify_up", script, is_once=True),
     "notify_down": Value("notify_down", script, is_once=True),
-    "lvs_method": Value("method", method),
+    "lvs_method": _METHOD,
     "uthreshold": Value("u_threshold", integer()),
     "lthreshold": Value("l_threshold", integer()),
     "alpha": Value("alpha", optional_boolean),
@@ -306,7 +308,6 @@ def _checker(kind: str, table: Table) -> Call:
 REAL_SERVER = {**REAL_SERVER, **{kind: _checker(kind, rows) for kind, rows in CHECKERS.items()}}
 
 _ALGORITHM = Value("scheduler", _scheduler)
-_METHOD = Value("method", method)
 _SH_FALLBACK, _SH_PORT = ServiceFlags.SCHED1, ServiceFlags.SCHED2
 
 VIRTUAL_SERVER: Table = {
@@ -322,7 +323,7 @@ VIRTUAL_SERVER: Table = {
     "real_server": Block("servers", lambda: REAL_SERVER, _real_server_head),
     "sorry_server": Value("sorry_server", lambda given: endpoint(given.words[1:3])),
     "sorry_server_inhibit": _needs_sorry(Flag("sorry_inhibit")),
-    "sorry_server_lvs_method": _needs_sorry(Value("sorry_method", method)),
+    "sorry_server_lvs_method": _needs_sorry(own(Value("sorry_method", method), "FNAT")),
     "alpha": Flag("alpha"),
     "omega": Flag("omega"),
     "quorum": Value("quorum", integer(1)),
@@ -342,6 +343,6 @@ VIRTUAL_SERVER: Table = {
     "ip_family": Value("ip_family", _family),
     "snmp_name": Ignored(_SNMP, _words_of_snmp),
     "hashed": Call(_hashed),
-    "local_address": Call(_local_address),
-    "laddr_group_name": Append("local_groups", string),
+    "local_address": own(Call(_local_address)),
+    "laddr_group_name": own(Append("local_groups", string)),
 }

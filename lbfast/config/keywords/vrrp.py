@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lbfast.config.addresses import address_line
 from lbfast.config.blocks import Block, Call, Draft, Flag, Ignored, Lines, Loader, Table, Value
+from lbfast.config.foreign import newer
 from lbfast.config.keywords.globals import MAX_TIMER_S, extra_interfaces
 from lbfast.config.keywords.scripts import optional_script, script
 from lbfast.config.keywords.trackers import MAX_FILE_WEIGHT, MAX_WEIGHT, track_line
@@ -259,16 +260,20 @@ _TIMING: Table = {
     "debug": Ignored("how much is logged is said on the command line", integer(0, 4)),
 }
 
-VRRP_INSTANCE: Table = {
-    **_CORE,
-    **_VMAC,
-    **_TIMING,
-    **TRACKING,
-    **_NOTIFY,
-    "notify_deleted": Value("notify_deleted", _deleted, is_once=True),
-    "notify_master_rx_lower_pri": Value("notify_master_rx_lower_pri", script, is_once=True),
-    "lvs_sync_daemon_interface": Call(_old_sync),
-}
+VRRP_INSTANCE: Table = newer(
+    {
+        **_CORE,
+        **_VMAC,
+        **_TIMING,
+        **TRACKING,
+        **_NOTIFY,
+        "notify_deleted": Value("notify_deleted", _deleted, is_once=True),
+        "notify_master_rx_lower_pri": Value("notify_master_rx_lower_pri", script, is_once=True),
+        "lvs_sync_daemon_interface": Call(_old_sync),
+    },
+    "auth_hmac", "no_virtual_ipaddress", "timer_expired_backup", "thread_timer_expired",
+    "owner_ignore_adverts", "v3_checksum_as_v2",
+)  # fmt: skip
 
 
 def _group(loader: Loader, draft: Draft, given: Statement) -> None:

@@ -46,12 +46,16 @@ class Context:
                 "expected an interface",
             )
 
-    def unique(self, kind: str, drafts: Iterable[Draft]) -> Iterable[Draft]:
+    def unique(
+        self, kind: str, drafts: Iterable[Draft], severity: Severity = Severity.ERROR
+    ) -> Iterable[Draft]:
         """Yields the drafts whose name is new; the others are reported and left out."""
         for draft in drafts:
             name = draft.get("name", "")
             if (kind, name) in self._names:
-                self.findings.error(draft.place, f"{kind} {name} again", "the first one holds")
+                self.findings.add(
+                    severity, draft.place, f"{kind} {name} again", "the first one holds"
+                )
                 continue
             self._names.add((kind, name))
             yield draft

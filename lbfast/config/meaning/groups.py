@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable
 
 from lbfast.config.blocks import Draft
-from lbfast.config.findings import Place
+from lbfast.config.findings import Place, Severity
 from lbfast.config.meaning.context import Context
 from lbfast.config.meaning.instance import notify
 from lbfast.config.meaning.tracking import Trackers, tracking
@@ -119,7 +119,7 @@ def track_groups(
 
 
 def garp_groups(context: Context, top: Draft) -> tuple[GarpGroup, ...]:
-    found = []
+    found: list[GarpGroup] = []
     for draft in top.get("garp_group", []):
         lines = draft.get("interfaces", [])
         names = [word for words in lines for word in words]
@@ -127,12 +127,18 @@ def garp_groups(context: Context, top: Draft) -> tuple[GarpGroup, ...]:
             names.append(single)
         garp, gna = draft.get("garp_interval_us", 0), draft.get("gna_interval_us", 0)
         if not names or not (garp or gna):
-            context.findings.error(
-                draft.place, "garp_group without interface or interval", "removed"
-            )
+            is_bare = "interfaces" not in draft and (garp or gna)
+            context.findings.add(
+                Severity.NOTE if is_bare else Severity.ERROR,
+                draft.place, "garp_group without interface or interval", "removed",
+            )  # fmt: skip
             continue
         for name in names:
             context.require_interface(name, draft.place, "garp_group")
+            if any(name in group.interfaces for group in found):
+                context.findings.error(
+                    draft.place, f"garp_group of {name} again", "the first one holds"
+                )
         found.append(GarpGroup(tuple(names), garp, gna))
     return tuple(found)
 

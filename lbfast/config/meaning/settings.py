@@ -71,7 +71,7 @@ def vrrp_globals(context: Context) -> VrrpGlobals:
 
 def check_settings(context: Context, top: Draft) -> CheckSettings:
     globals_ = context.globals
-    tls: Draft | None = next(iter(top.get("ssl", [])), None)
+    tls: Draft | None = next(reversed(top.get("ssl", [])), None)
     timeouts = globals_.get("lvs_timeouts")
     return CheckSettings(
         mail=mail(globals_),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lbfast.config.blocks import Draft
+from lbfast.config.findings import Severity
 from lbfast.config.keywords.trackers import TrackLine
 from lbfast.config.meaning.context import Context
 from lbfast.model.vrrp import (
@@ -54,14 +55,18 @@ def trackers(context: Context, top: Draft) -> Trackers:
     Scripts are not looked at where no instance could track them.
     """
     scripts: dict[str, VrrpScript | None] = {}
-    for draft in context.unique("vrrp_script", top.get("vrrp_script", [])):
-        if top.get("vrrp_instance"):
-            _vrrp_script(context, draft, scripts)
-    files = {f.name: f for d in context.unique("track_file", top.get("track_file", []))
-             if (f := _file(context, d))}  # fmt: skip
+    for draft in context.unique("vrrp_script", top.get("vrrp_script", []), Severity.NOTE):
+        _vrrp_script(context, draft, scripts, is_used=bool(top.get("vrrp_instance")))
+    files = {
+        f.name: f
+        for d in context.unique("track_file", top.get("track_file", []), Severity.NOTE)
+        if (f := _file(context, d))
+    }
     processes = {
         p.name: p
-        for d in context.unique("vrrp_track_process", top.get("vrrp_track_process", []))
+        for d in context.unique(
+            "vrrp_track_process", top.get("vrrp_track_process", []), Severity.NOTE
+        )
         if (p := _process(context, d))
     }
     bfds: dict[str, BfdInstance | None] = {}
@@ -80,11 +85,15 @@ def trackers(context: Context, top: Draft) -> Trackers:
     return Trackers(scripts, files, processes, bfds, check_bfds, orders)
 
 
-def _vrrp_script(context: Context, draft: Draft, known: dict[str, VrrpScript | None]) -> None:
+def _vrrp_script(
+    context: Context, draft: Draft, known: dict[str, VrrpScript | None], *, is_used: bool
+) -> None:
     """Adds a script; one that cannot be run is known as None."""
     name = draft.get("name")
     if draft.get("script") is None:
         context.findings.error(draft.place, f"vrrp_script {name} without script", "removed")
+        return
+    if not is_used:
         return
     script = context.script(draft.get("script"), draft.get("user", ("", "")), is_tracked=True)
     if script is None:

@@ -69,7 +69,9 @@ class Service:
             return [GroupEntry(draft.place, addr, port, draft.get("fwmark", 0))]
         group = self.groups.get(draft.get("group"))
         if group is None or not group.get("entries"):
-            self.error(draft.place, "no such virtual_server_group, or an empty one", "ignored")
+            self.context.findings.note(
+                draft.place, f"{self.name}: no such group, or an empty one", "ignored"
+            )
             return []
         entries: list[GroupEntry] = group.get("entries")
         return entries
