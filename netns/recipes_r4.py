@@ -55,11 +55,11 @@ CONNECTED = """\
 CONTENT = """\
         HTTP_GET {
             url {
-                path /files/test.html
+                path /testurl/test.html
                 digest d41d8cd98f00b204e9800998ecf8427e
             }
             url {
-                path /files/test2.html
+                path /testurl2/test.html
                 digest d41d8cd98f00b204e9800998ecf8427e
             }
             connect_timeout 3
@@ -67,19 +67,33 @@ CONTENT = """\
             delay_before_retry 3
         }
 """
+SERVICE = """\
+virtual_server 172.16.70.100 80 {{
+    delay_loop 6
+    lb_algo lc
+    lb_kind DR
+{more}{servers}}}
+"""
+R4_WORDS = "    #persistence_timeout 50\n    protocol TCP\n"
+R5_WORDS = "    persistence_timeout 50\n    protocol TCP\n    sorry_server 172.16.70.200 80\n"
 
 
-def configuration(check: str, *, backup: bool = False, more: str = "") -> str:
-    """Return a director's file: the recipe's, with one of the checks above."""
+def _service(words: str, check: str) -> str:
     servers = "".join(
         f"    real_server {HOSTS[name]} 80 {{\n        weight 1\n{check}    }}\n" for name in WEB
     )
-    vrrp = VRRP.replace("MASTER", "BACKUP").replace("priority 100", "priority 90")
-    return (
-        (vrrp if backup else VRRP)
-        + f"virtual_server {VIP} 80 {{\n    delay_loop 6\n    lb_algo lc\n    lb_kind DR\n"
-        + f"    #persistence_timeout 50\n    protocol TCP\n{more}{servers}}}\n"
-    )
+    return SERVICE.format(more=words, servers=servers)
+
+
+def connected(*, backup: bool = False) -> str:
+    """Return a director's file of recipe R4."""
+    other = VRRP.replace("MASTER", "BACKUP").replace("priority 100", "priority 90")
+    return (other if backup else VRRP) + _service(R4_WORDS, CONNECTED)
+
+
+def content(more: str = "") -> str:
+    """Return the master's file of recipe R5; `more` are further lines of its virtual_server."""
+    return VRRP + _service(R5_WORDS + more, CONTENT)
 
 
 def topology() -> Topology:

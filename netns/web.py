@@ -33,6 +33,7 @@ http {{
             return 200 "{host} $remote_addr $remote_port $server_addr $server_port\\n";
         }}
         location /files/ {{ alias {files}/; }}
+        location /testurl {{ root {files}; }}
         location /upload/ {{
             alias {directory}/upload/;
             dav_methods PUT;
@@ -76,7 +77,8 @@ class WebServer:
 
 
 def start_web(net: Net, host: str, port: int = 80, files: Path | None = None) -> WebServer:
-    """Start nginx in a host and wait until it listens; `files` are served under /files/.
+    """Start nginx in a host and wait until it listens; `files` are served under /files/,
+    and what begins with testurl in there under its own path.
 
     FileNotFoundError in one sentence if there is no nginx.
     """

@@ -61,7 +61,7 @@ def weights(machine: Machine) -> list[str]:
 
 @pytest.mark.covers("SIG-01")
 def test_director_comes_up_with_the_machine_and_goes_down_with_it(site: Net) -> None:
-    machine = boots(site, r4.configuration(r4.CONNECTED))
+    machine = boots(site, r4.connected())
     assert machine.run("systemctl", "is-system-running").stdout.strip() == "running"
     assert machine.show("lbfast", "ActiveState") == "active"
     main = machine.show("lbfast", "MainPID")
@@ -80,7 +80,7 @@ def test_director_comes_up_with_the_machine_and_goes_down_with_it(site: Net) -> 
 
 @pytest.mark.covers("SIG-03", "SIG-07")
 def test_systemctl_reloads_restarts_and_stops(site: Net) -> None:
-    text = r4.configuration(r4.CONNECTED)
+    text = r4.connected()
     machine = boots(site, text)
     main = machine.show("lbfast", "MainPID")
     conf = f"cat >{CONF} <<'END'\n{{}}END\nsystemctl reload lbfast"
@@ -108,7 +108,7 @@ def test_systemctl_reloads_restarts_and_stops(site: Net) -> None:
 
 def test_start_waits_until_the_director_is_ready_and_tells_of_failures(site: Net) -> None:
     """`systemctl start` of a notify unit comes back when it works, and fails when it cannot."""
-    machine = boots(site, r4.configuration(r4.CONNECTED))
+    machine = boots(site, r4.connected())
     machine.run("systemctl", "stop", "lbfast")
     machine.shell(f"sed -i /virtual_router_id/d {CONF}")
     assert machine.run("systemctl", "start", "lbfast", check=False).returncode == 1
@@ -121,7 +121,7 @@ def test_start_waits_until_the_director_is_ready_and_tells_of_failures(site: Net
 
 @pytest.mark.covers("SIG-10")
 def test_called_as_keepalived_it_writes_keepalived_s_names_into_the_log(site: Net) -> None:
-    machine = boots(site, r4.configuration(r4.CONNECTED))
+    machine = boots(site, r4.connected())
     machine.run("systemctl", "stop", "lbfast")
     machine.shell(f"/usr/bin/keepalived -D -S 3 -f {CONF}")
     machine.wait_for_line("Entering MASTER STATE", "-t", "Keepalived_vrrp")

@@ -1,49 +1,14 @@
-"""Recipes R4 and R5: directors with a keepalived.conf, checks by connection and by content."""
+"""Recipe R4: two directors with a keepalived.conf, direct routing, checks by connection."""
 
 from __future__ import annotations
-
-from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from netns import recipes_r4 as r4
-from netns.build import Net
 from netns.wait import wait_for
-from netns.web import WebServer, start_web
-from tests.e2e.client import fetch
+from netns.web import WebServer
 from tests.e2e.conftest import Directors, Networks
-from tests.e2e.director import Director, realserver
-
-WEB4, WEB5 = (f"{r4.HOSTS[name]}:80" for name in r4.WEB)
-SORRY = f"{r4.HOSTS['sorry']}:80"
-STATE_S = 40  # retries, delay_loop and a failover are seconds each
-
-
-class Site:
-    """The web servers, and pages that can be changed."""
-
-    def __init__(self, net: Net) -> None:
-        self.net = net
-        self.web = {name: self._start(name) for name in (*r4.WEB, "sorry")}
-
-    def _start(self, name: str) -> WebServer:
-        assert realserver(self.net, name, "add", r4.VIP).returncode == 0
-        pages = self.pages(name)
-        pages.mkdir()
-        for page in ("test.html", "test2.html"):
-            (pages / page).touch()
-        return start_web(self.net, name, files=pages)
-
-    def pages(self, name: str) -> Path:
-        return self.net.scratch / f"{name}-pages"
-
-    def answering(self, count: int = 6) -> Counter[str]:
-        """Ask the VIP; return which hosts answered."""
-        return Counter(answer.host for answer in fetch(self.net, "client", r4.VIP, count))
-
-    def holds_vip(self, host: str) -> bool:
-        return r4.VIP in self.net.run(host, ["ip", "-4", "addr", "show", "dev", "eth1"]).stdout
+from tests.e2e.r4site import STATE_S, WEB4, WEB5, Site, wait_for_servers, write
 
 
 @pytest.fixture
@@ -51,26 +16,10 @@ def site(network: Networks) -> Site:
     return Site(network(r4.topology()))
 
 
-def write(site: Site, host: str, text: str) -> str:
-    path = site.net.scratch / f"{host}.conf"
-    path.write_text(text)
-    return str(path)
-
-
-def wait_for_servers(director: Director, *servers: str) -> None:
-    wait_for(lambda: set(director.loads()) == set(servers), STATE_S, f"{servers} in the table")
-
-
 def test_r4_servers_and_directors_come_and_go(site: Site, director: Directors) -> None:
-    master = director(
-        site.net, "master", "-f", write(site, "master", r4.configuration(r4.CONNECTED))
-    )
-    backup = director(
-        site.net,
-        "backup",
-        "-f",
-        write(site, "backup", r4.configuration(r4.CONNECTED, backup=True)),
-    )
+    master = director(site.net, "master", "-f", write(site, "master", r4.connected()))
+    text = r4.connected(backup=True)
+    backup = director(site.net, "backup", "-f", write(site, "backup", text))
     wait_for(lambda: site.holds_vip("master"), STATE_S, "the VIP on the master")
     assert not site.holds_vip("backup")
     wait_for_servers(master, WEB4, WEB5)
@@ -98,19 +47,3 @@ def start_web_again(site: Site, name: str) -> WebServer:
     old = site.web[name]
     process = site.net.start(name, old.process.argv[4:], f"{name}-again")
     return WebServer(process, old.directory)
-
-
-def test_r5_a_changed_page_takes_a_server_out(site: Site, director: Directors) -> None:
-    more = f"    persistence_timeout 50\n    sorry_server {r4.HOSTS['sorry']} 80\n"
-    text = r4.configuration(r4.CONTENT, more=more)
-    master = director(site.net, "master", "-f", write(site, "master", text))
-    wait_for(lambda: site.holds_vip("master"), STATE_S, "the VIP on the master")
-    wait_for_servers(master, WEB4, WEB5)
-
-    (site.pages("web4") / "test2.html").write_text("changed")
-    (site.pages("web5") / "test.html").write_text("changed")
-    wait_for_servers(master, SORRY)
-    assert set(site.answering(2)) == {"sorry"}
-    (site.pages("web5") / "test.html").write_text("")
-    wait_for_servers(master, WEB5)  # and not the one whose page is still another
-    assert master.loads()[WEB5].method == "Route"
