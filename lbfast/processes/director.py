@@ -20,7 +20,7 @@ from lbfast.control.rundir import Claim
 from lbfast.model.configuration import Configuration, ProcessSettings
 from lbfast.model.script import Script
 from lbfast.notify.program import spawn
-from lbfast.processes import reloadtime, systemd
+from lbfast.processes import ipv6, reloadtime, systemd
 from lbfast.processes.parent import CHECKER, VRRP, Family, Settings
 from lbfast.processes.pidfiles import PidFiles
 
@@ -59,6 +59,8 @@ def read(options: Options) -> Loaded:
     """Reads the file, and shows what is wrong with it."""
     loaded = load(options.file, System(), options.config_id)
     show(list(loaded.findings))
+    if trouble := ipv6.complaint(loaded.configuration):
+        logger.warning("%s: %s", options.file, trouble)
     return loaded
 
 
