@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import socket
@@ -15,7 +16,7 @@ from lbfast.model.configuration import Configuration
 from lbfast.processes import channel as c
 from lbfast.processes.channel import Channel, Setup
 from lbfast.processes.log import set_up
-from lbfast.processes.supervision import FAILED_EXIT, FATAL_EXIT
+from lbfast.processes.supervision import FAILED_EXIT, FATAL_EXIT, ORPHAN_S
 
 logger = logging.getLogger("lbfast")
 
@@ -62,6 +63,9 @@ async def serve(work: Work, fd: int) -> int:
         channel.send(c.Ready(await work.start(setup, channel)))
         is_left = True  # whoever comes next takes over what a failure leaves
         is_left = await _listen(work, channel, setup.configuration)
+        if is_left:
+            logger.warning("the parent is gone, going on for %g s", ORPHAN_S)
+            await _wait_for_successor()
     except (LbfastError, OSError) as failed:
         logger.error("%s", failed)
         return FAILED_EXIT if is_left or setup.resume else FATAL_EXIT
@@ -69,6 +73,14 @@ async def serve(work: Work, fd: int) -> int:
         await work.stop(is_orphan=is_left)
         channel.close()
     return 0
+
+
+async def _wait_for_successor() -> None:
+    """Lets the work go on for a while: another parent kills us and goes on in our place."""
+    told = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(told.wait(), ORPHAN_S)
 
 
 async def _listen(work: Work, channel: Channel, configuration: Configuration) -> bool:

@@ -95,7 +95,10 @@ class Director:
     def _listen(self) -> None:
         """Turns signals into words of a queue: they are served one after the other."""
         loop = asyncio.get_running_loop()
-        self._timer = asyncio.create_task(self._watch_the_clock())
+        self._tasks = [
+            asyncio.create_task(self._watch_the_clock()),
+            asyncio.create_task(_pat_the_watchdog(systemd.watchdog_s())),
+        ]
         words = {
             signal.SIGHUP: "reload",
             signal.SIGUSR1: "data",
@@ -238,6 +241,13 @@ class Director:
             path.write_text(text, encoding="utf-8", errors="surrogateescape")
         except OSError as failed:
             logger.warning("%s: %s", path, failed.strerror)
+
+
+async def _pat_the_watchdog(interval_s: float) -> None:
+    """Tells the service manager, where it listens, that the parent is not hung."""
+    while interval_s:
+        systemd.alive()
+        await asyncio.sleep(interval_s / 3)
 
 
 def keep_fixed(old: Configuration, new: Configuration) -> Configuration:

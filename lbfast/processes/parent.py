@@ -9,18 +9,19 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from lbfast.model.configuration import Configuration
 from lbfast.processes import channel as c
+from lbfast.processes import launch
 from lbfast.processes.channel import Channel
 from lbfast.processes.log import LogSettings
 from lbfast.processes.ownership import MASTER, standby
-from lbfast.processes.supervision import CONFIG_EXIT, FATAL_EXIT, Watch
-from lbfast.selfcall import environment
+from lbfast.processes.supervision import CONFIG_EXIT, FATAL_EXIT, Watch, pace, unnoticed_s
+from lbfast.vrrp import leftovers
 
 logger = logging.getLogger("lbfast")
 
@@ -55,7 +56,8 @@ class Child:
         self.ready = asyncio.Event()
         self.gone = asyncio.Event()
         self.was_there = False
-        self.died_at = 0.0  # monotonic
+        self.died_at = 0.0  # the last sign of life of one that died, monotonic
+        self.ticks = 0  # CPU time that it had used when it was asked
         self.is_wanted = False
         self.tasks: set[asyncio.Task[None]] = set()
 
@@ -86,6 +88,9 @@ class Family:
         self.sessions: dict[str, bool] = {}  # of BFD: whether they are up
         self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._texts: dict[tuple[str, str], asyncio.Future[str]] = {}
+        self._register = launch.Register(Path(settings.control).with_name("children"))
+        self._orphans = self._register.living()
+        self._unclaimed: dict[str, float] = {}  # led by one that died, no word from another yet
         self._is_stopping = False
         self._hellos = 0
         self._pulse: asyncio.Task[None] | None = None
@@ -98,8 +103,18 @@ class Family:
         Nothing is raised where one cannot: `failed` gets the reason.
         """
         self._pulse = asyncio.create_task(self._beat())
+        self._look_at_orphans()
         await self._ensure(FORWARDER)
         await self._ensure_wanted()
+        for pid in self._orphans.values():  # of a kind that is not wanted any more
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+    def _look_at_orphans(self) -> None:
+        """Takes the addresses on this host for led, where a process of VRRP's is at work."""
+        if (pid := self._orphans.get(VRRP)) and not launch.is_stopped(pid):
+            names = leftovers.leading(self.configuration.vrrp)
+            self.states = dict.fromkeys(names, MASTER)
 
     def _wants(self, kind: str) -> bool:
         settings, configuration = self.settings, self.configuration
@@ -153,25 +168,40 @@ class Family:
             logger.warning("%s does not stop: killed", child.kind)
             self._kill(child)
             await child.gone.wait()
+            if child.kind == VRRP and not self.settings.keep_addresses:
+                self._take_away(self.states)
         child.was_there = False
         self._on_pid(child.kind, 0)
 
     # ---- one child
 
+    async def _replace_orphan(self, child: Child, pid: int) -> None:
+        """Ends a child of the parent before us: ours goes on in its place."""
+        if child.kind == VRRP:
+            self._look_at_orphans()
+        child.died_at, child.was_there = time.monotonic(), True
+        logger.info("%s, pid %d, is an orphan: replaced", child.kind, pid)
+        await launch.end(pid)
+        self._expect_word(child)
+
     async def _spawn(self, child: Child) -> None:
+        if pid := self._orphans.pop(child.kind, 0):
+            await self._replace_orphan(child, pid)
         ours, theirs = socket.socketpair()
         with theirs:
-            child.process = _begin(child.kind, theirs.fileno())
+            child.process = launch.begin(child.kind, theirs.fileno())
         reader, writer = await asyncio.open_connection(sock=ours)
         child.channel = Channel(reader, writer)
         child.ready.clear()
         child.gone.clear()
-        loop = asyncio.get_running_loop()
-        child.watch.start(loop.time())
+        if child.kind == VRRP:
+            child.watch.hello_s, child.watch.patience_s = pace(self.configuration.vrrp)
+        child.watch.start(time.monotonic())
         child.channel.send(self._setup(child))
         child.was_there = True
         logger.info("starting %s, pid %d", child.kind, child.pid)
         self._on_pid(child.kind, child.pid)
+        self._register.write({one.kind: one.pid for one in self.children.values() if one.pid})
         for work in (self._listen(child, child.channel), self._await_end(child, child.process)):
             task = asyncio.create_task(work)
             child.tasks.add(task)
@@ -215,6 +245,7 @@ class Family:
                     self._is_ready(child)
                 case c.State(instance, state):
                     self.states[instance] = state
+                    self._unclaimed.pop(instance, None)
                     self.children[FORWARDER].send(c.Standby(self.standby()))
                 case c.Bfd(session, is_up):
                     self.sessions[session] = is_up
@@ -234,24 +265,57 @@ class Family:
 
     async def _await_end(self, child: Child, process: subprocess.Popen[bytes]) -> None:
         """Waits for a child's end; starts it again unless that is no use."""
-        status = await _wait(process)
-        child.died_at = time.monotonic()
+        await launch.ended(process.pid)
+        status = process.wait()
+        # nobody knows when it stopped working: it was alive when asked the last time
+        child.died_at = child.watch.alive_s
         if child.channel is not None:
             child.channel.close()
         child.process, child.channel = None, None
         child.gone.set()
         if not child.is_wanted or self._is_stopping:
             return
-        logger.warning("%s, pid %d, ended: %s", child.kind, process.pid, _cause(status))
+        logger.warning("%s, pid %d, ended: %s", child.kind, process.pid, launch.cause(status))
+        self._expect_word(child)
         if status in (CONFIG_EXIT, FATAL_EXIT) or not self.settings.respawn:
+            self._take_away(self._unclaimed)
             self._fail(f"the {child.kind} cannot run")
             return
-        delay_s = child.watch.ended(asyncio.get_running_loop().time())
+        delay_s = child.watch.ended(time.monotonic())
         if delay_s:
             logger.warning("%s is started again in %g s", child.kind, delay_s)
             await asyncio.sleep(delay_s)
         if child.is_wanted and not self._is_stopping:
             await self._spawn(child)
+
+    def _expect_word(self, child: Child) -> None:
+        """Plans what is done with addresses of VRRP if no other process takes them in time."""
+        if child.kind == VRRP:
+            self._unclaimed = self._led(child)
+
+    def _take_overdue(self, now_s: float) -> None:
+        """Takes addresses away that another router may lead with from now on."""
+        config = self.configuration.vrrp
+        overdue = [
+            name
+            for name, died_at in self._unclaimed.items()
+            if now_s >= died_at + unnoticed_s(config, name)
+        ]
+        if overdue:
+            logger.warning("no VRRP process in time: giving up %s", ", ".join(overdue))
+            self._take_away(overdue)
+            self.children[FORWARDER].send(c.Standby(self.standby()))
+
+    def _take_away(self, names: Collection[str]) -> None:
+        """Removes what instances have on this host, in the place of a process that cannot."""
+        gone = list(names)
+        try:
+            leftovers.take_away(self.configuration.vrrp, gone)
+        except OSError as failed:
+            logger.error("addresses of %s are left: %s", ", ".join(gone), failed)
+        for name in gone:
+            self._unclaimed.pop(name, None)
+            self.states.pop(name, None)
 
     def _fail(self, reason: str) -> None:
         if not self.failed.done():
@@ -259,12 +323,17 @@ class Family:
 
     async def _beat(self) -> None:
         """Asks the children whether they are there, again and again."""
-        loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(_TICK_S)
+            tick_s = min(_TICK_S, self.children[VRRP].watch.hello_s / 2)
+            planned_s = time.monotonic() + tick_s
+            await asyncio.sleep(tick_s)
+            now_s = time.monotonic()
+            self._take_overdue(now_s)
+            if now_s > planned_s + tick_s:
+                continue  # we are late: answers may wait to be read
             for child in self.children.values():
                 if child.process is not None:
-                    self._look_after(child, loop.time())
+                    self._look_after(child, now_s)
 
     def _look_after(self, child: Child, now_s: float) -> None:
         """Kills a child that does not answer, or does not become ready; else says hello."""
@@ -273,12 +342,15 @@ class Family:
             if watch.is_slow(now_s):
                 logger.warning("%s, pid %d, is not ready: killed", child.kind, child.pid)
                 self._kill(child)
-        elif watch.is_hung(now_s):
+        elif watch.is_hung(now_s) or (
+            watch.is_silent(now_s) and not launch.is_working(child.pid, child.ticks)
+        ):
             logger.warning("%s, pid %d, does not answer: killed", child.kind, child.pid)
             self._kill(child)
-            watch.answered()
+            watch.given_up()
         elif watch.is_hello_due(now_s):
             self._hellos += 1
+            child.ticks = launch.used_ticks(child.pid)
             child.send(c.Hello(self._hellos))
             watch.asked(now_s)
 
@@ -296,6 +368,9 @@ class Family:
         self.states = {name: s for name, s in self.states.items() if name in names}
         sessions = {bfd.name for bfd in configuration.vrrp.bfds}
         self.sessions = {name: up for name, up in self.sessions.items() if name in sessions}
+        self._unclaimed = {name: at for name, at in self._unclaimed.items() if name in names}
+        watch = self.children[VRRP].watch
+        watch.hello_s, watch.patience_s = pace(configuration.vrrp)
         await self._ensure_wanted()
         for child in self.children.values():
             if _concerns(child.kind, old, configuration):
@@ -316,14 +391,6 @@ class Family:
             return ""
 
 
-def _begin(kind: str, fd: int) -> subprocess.Popen[bytes]:
-    """Starts the program of a child, with its end of the socket pair."""
-    words = [sys.executable, "-m", "lbfast.processes", kind, str(fd)]
-    return subprocess.Popen(
-        words, pass_fds=(fd,), env=environment(), stdin=subprocess.DEVNULL, process_group=0
-    )
-
-
 def _concerns(kind: str, old: Configuration, new: Configuration) -> bool:
     """Returns whether a change of configuration is anything to a kind of child."""
     if kind == FORWARDER:
@@ -331,23 +398,3 @@ def _concerns(kind: str, old: Configuration, new: Configuration) -> bool:
     if kind == VRRP:
         return old.vrrp != new.vrrp
     return old.check != new.check or old.local_addresses != new.local_addresses
-
-
-async def _wait(process: subprocess.Popen[bytes]) -> int:
-    """Waits for a process; returns its status, negative for a signal."""
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-    fd = os.pidfd_open(process.pid)
-    loop.add_reader(fd, ended.set)
-    try:
-        await ended.wait()
-    finally:
-        loop.remove_reader(fd)
-        os.close(fd)
-    return process.wait()
-
-
-def _cause(status: int) -> str:
-    if status < 0:
-        return f"killed by {signal.Signals(-status).name}"
-    return f"status {status}"

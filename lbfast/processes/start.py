@@ -132,6 +132,7 @@ def _run(request: Request, loaded: Loaded, log: LogSettings) -> int:
     finally:
         for left in held.path.glob("*.pid"):
             left.unlink(missing_ok=True)
+        (held.path / "children").unlink(missing_ok=True)
         for left in held.path.glob("keepalived*"):
             left.unlink(missing_ok=True)
         held.release()

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lbfast.model.vrrp import VrrpConfig
+
 HELLO_S = 5.0  # between two hellos
 PATIENCE_S = 5.0  # for the answer
 START_PATIENCE_S = 60.0  # for a child to be ready
 LONG_LIFE_S = 60.0  # who lived as long is started again at once
 _MAX_DELAY_S = 60.0
+_LOWEST_HELLO_S, _LOWEST_PATIENCE_S = 0.05, 0.2
+
+ORPHAN_S = 10.0  # for another parent to come, after one was killed
 
 FAILED_EXIT = 1  # what worked before does not any more: starting again may help
 CONFIG_EXIT, FATAL_EXIT = 2, 3  # starting again is no use
@@ -18,6 +23,9 @@ CONFIG_EXIT, FATAL_EXIT = 2, 3  # starting again is no use
 class Watch:
     """The life of one child; times are seconds of one clock."""
 
+    hello_s: float = HELLO_S
+    patience_s: float = PATIENCE_S  # with one that does not work; with others PATIENCE_S
+    alive_s: float = 0.0  # it was alive then: that question it has answered
     started_s: float = 0.0
     asked_s: float | None = None  # a hello waits for its answer since
     next_hello_s: float = 0.0
@@ -25,17 +33,22 @@ class Watch:
 
     def start(self, now_s: float) -> None:
         """Notes that the child has been started."""
-        self.started_s = now_s
+        self.started_s = self.alive_s = now_s
         self.asked_s = None
-        self.next_hello_s = now_s + HELLO_S
+        self.next_hello_s = now_s + self.hello_s
 
     def asked(self, now_s: float) -> None:
         """Notes that a hello has been sent."""
         self.asked_s = now_s
-        self.next_hello_s = now_s + HELLO_S
+        self.next_hello_s = now_s + self.hello_s
 
     def answered(self) -> None:
         """Notes that the child has answered."""
+        if self.asked_s is not None:
+            self.alive_s, self.asked_s = self.asked_s, None
+
+    def given_up(self) -> None:
+        """Notes that the answer is waited for no more."""
         self.asked_s = None
 
     def is_hello_due(self, now_s: float) -> bool:
@@ -45,7 +58,12 @@ class Watch:
         """Returns whether a child that is not ready yet should have been."""
         return now_s >= self.started_s + START_PATIENCE_S
 
+    def is_silent(self, now_s: float) -> bool:
+        """Returns whether one that does nothing has had time enough to answer."""
+        return self.asked_s is not None and now_s >= self.asked_s + self.patience_s
+
     def is_hung(self, now_s: float) -> bool:
+        """Returns whether even one that is busy has had time enough to answer."""
         return self.asked_s is not None and now_s >= self.asked_s + PATIENCE_S
 
     def ended(self, now_s: float) -> float:
@@ -59,3 +77,24 @@ class Watch:
         if self._failures == 1:
             return 0.0
         return min(2.0 ** (self._failures - 2), _MAX_DELAY_S)
+
+
+def unnoticed_s(config: VrrpConfig, name: str) -> float:
+    """Returns for how long after its last sign of life nobody can have missed an instance.
+
+    Its last advert may have left one interval before.
+    """
+    instance = next(each for each in config.instances if each.name == name)
+    return (instance.down_timer_adverts - 1) * instance.advert_us / 1e6
+
+
+def pace(config: VrrpConfig) -> tuple[float, float]:
+    """Returns how often to say hello to the VRRP process, and the patience with its answer.
+
+    Another router leads when adverts are missing, so a hung process must be found before.
+    """
+    bound_s = min((unnoticed_s(config, one.name) for one in config.instances), default=None)
+    if bound_s is None:
+        return HELLO_S, PATIENCE_S
+    hello_s = min(HELLO_S, max(bound_s / 20, _LOWEST_HELLO_S))
+    return hello_s, min(PATIENCE_S, max(bound_s / 5, _LOWEST_PATIENCE_S))

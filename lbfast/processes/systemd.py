@@ -8,7 +8,7 @@ import socket
 import time
 
 
-def notify(*lines: str) -> None:
+def notify(*lines: str, flags: int = 0) -> None:
     """Sends lines as READY=1; without NOTIFY_SOCKET nobody hears."""
     path = os.environ.get("NOTIFY_SOCKET", "")
     if not path:
@@ -18,7 +18,20 @@ def notify(*lines: str) -> None:
         contextlib.suppress(OSError),
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel,
     ):
-        channel.sendto("\n".join(lines).encode(), address)
+        channel.sendto("\n".join(lines).encode(), flags, address)
+
+
+def watchdog_s() -> float:
+    """Returns how often the manager wants a sign of life, 0 where it does not."""
+    try:
+        return int(os.environ.get("WATCHDOG_USEC", "")) / 1e6
+    except ValueError:
+        return 0.0
+
+
+def alive() -> None:
+    """Gives a sign of life; a manager that does not read must not make us hang."""
+    notify("WATCHDOG=1", flags=socket.MSG_DONTWAIT)
 
 
 def ready() -> None:

@@ -198,8 +198,11 @@ class Station:
         )
 
     def stale(self) -> list[Request]:
-        """Return the requests that remove addresses of ours that an earlier run has left."""
-        return [
+        """Return the requests that remove what of ours an earlier run has left."""
+        index_of = self._links.index_of
+        found = [remove_rule(rule) for rule in reversed(self.instance.rules)]
+        found += [remove_route(route, index_of) for route in reversed(self.instance.routes)]
+        return found + [
             remove_address(address, index)
             for address in self.all_addresses()
             if (index := self._links.index_of(self.device_of(address)))

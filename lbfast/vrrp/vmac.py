@@ -111,6 +111,13 @@ class Vmacs:
         base = base or instance.interface
         return self._names.get((instance.vrid, instance.family, base), base)
 
+    def find(self, instance: VrrpInstance) -> None:
+        """Take the interfaces that another process has made for an instance for its own."""
+        for base in bases_of(instance):
+            name = self._wanted_name(instance, base, set())
+            if self._links.index_of(name):
+                self._names[instance.vrid, instance.family, base] = name
+
     def make(self, instance: VrrpInstance) -> list[str]:
         """Make and set up an instance's interfaces; return what was refused."""
         refused = []
@@ -119,12 +126,16 @@ class Vmacs:
                 refused += self._make(instance, base)
         return refused
 
+    @staticmethod
+    def _wanted_name(instance: VrrpInstance, base: str, others: set[str]) -> str:
+        if base != instance.interface:
+            return f"{instance.vmac.addr_prefix}.{instance.vrid}.{base}"[:_NAME_LEN]
+        return vmac_name(instance, others)
+
     def _make(self, instance: VrrpInstance, base: str) -> list[str]:
         key, base_index = (instance.vrid, instance.family, base), self._links.index_of(base)
         others = {name for other, name in self._names.items() if other != key}
-        name = vmac_name(instance, others)
-        if base != instance.interface:
-            name = f"{instance.vmac.addr_prefix}.{instance.vrid}.{base}"[:_NAME_LEN]
+        name = self._wanted_name(instance, base, others)
         link = self._links.by_name.get(name)
         if link is not None and link.parent != base_index:
             return [f"interface {name} is there already, and not on {base}"]

@@ -120,8 +120,12 @@ def weights(director: Director) -> dict[str, int]:
 
 def replaced(director: Director, kind: str, pid: int) -> int:
     """Wait until a child has another pid; return it."""
+    return replaced_of(director.process.pid, kind, pid)
+
+
+def replaced_of(parent: int, kind: str, pid: int) -> int:
     return wait_for(
-        lambda: new if (new := children(director).get(kind)) not in (None, pid) else None,
+        lambda: new if (new := children_of(parent).get(kind)) not in (None, pid) else None,
         what=f"another {kind}",
     )
 
@@ -225,12 +229,22 @@ def test_killed_parent_leaves_nothing_in_the_way_of_the_next(site: Site) -> None
     transferred = transfer(site, "got")
     pids = children(director)
     director.crash()
+    director.start()
+    director.process.wait_for_line("took over 1 services, 2 servers")
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids.values()), "they are replaced"
+    wait_for(lambda: EXTRA in site.addresses(), what="the VIP again")
+    assert_whole(site, transferred, "got")
+
+
+def test_children_without_a_parent_end_and_the_next_takes_over(site: Site) -> None:
+    director = site.start()
+    pids = children(director)
+    director.crash()
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids.values()))
     assert EXTRA not in site.addresses(), "VRRP has handed over"
     director.start()
     director.process.wait_for_line("took over 1 services, 2 servers")
     wait_for(lambda: EXTRA in site.addresses(), what="the VIP again")
-    assert_whole(site, transferred, "got")
 
 
 @pytest.mark.covers("SIG-13")

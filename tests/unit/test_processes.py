@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from lbfast.model.configuration import Configuration, LocalAddresses, ProcessSet
 from lbfast.model.marks import FwmarkRule
 from lbfast.model.netlines import Address
 from lbfast.model.vrrp import VrrpConfig, VrrpInstance
-from lbfast.processes import reloadtime, systemd
+from lbfast.processes import launch, reloadtime, systemd
 from lbfast.processes.director import keep_fixed
 from lbfast.processes.ownership import standby
 from lbfast.processes.pidfiles import PARENT, PidFiles, default_paths, read
@@ -26,6 +28,8 @@ from lbfast.processes.supervision import (
     HELLO_S,
     PATIENCE_S,
     Watch,
+    pace,
+    unnoticed_s,
 )
 
 VIP = bytes((10, 0, 0, 1))
@@ -65,6 +69,60 @@ def test_child_that_does_not_answer_counts_as_hung() -> None:
     assert watch.is_hung(105.0 + PATIENCE_S)
     watch.answered()
     assert not watch.is_hung(200.0)
+
+
+def test_answer_proves_life_when_the_question_was_asked() -> None:
+    watch = Watch()
+    watch.start(100.0)
+    watch.asked(105.0)
+    watch.given_up()
+    assert watch.alive_s == 100.0
+    watch.asked(110.0)
+    watch.answered()
+    watch.answered()
+    assert watch.alive_s == 110.0
+
+
+def test_vrrp_is_asked_as_often_as_its_silence_would_be_noticed() -> None:
+    def config(*intervals_s: float) -> VrrpConfig:
+        made = (
+            VrrpInstance(name, 1, "eth0", advert_us=int(interval_s * 1e6))
+            for name, interval_s in zip("AB", intervals_s, strict=False)
+        )
+        return VrrpConfig(tuple(made))
+
+    assert unnoticed_s(config(1), "A") == 2.0
+    assert pace(config(10, 1)) == (0.1, 0.4)
+    assert pace(config(0.01)) == (0.05, 0.2)
+    assert pace(config(255)) == (HELLO_S, PATIENCE_S)
+    assert pace(config()) == (HELLO_S, PATIENCE_S)
+
+
+def test_process_that_is_stopped_does_not_work() -> None:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        pid = process.pid
+        assert not launch.is_stopped(pid)
+        assert launch.is_working(pid, -1)
+        os.kill(pid, signal.SIGSTOP)
+        os.waitpid(pid, os.WUNTRACED)
+        assert launch.is_stopped(pid)
+        assert not launch.is_working(pid, launch.used_ticks(pid))
+        process.kill()
+        os.waitpid(pid, 0)
+        assert not launch.is_working(pid, -1)
+
+
+def test_register_knows_children_that_are_alive(tmp_path: Path) -> None:
+    register = launch.Register(tmp_path / "children")
+    assert register.living() == {}
+    register.write({"vrrp": os.getpid(), "checker": 2**22 + 1})
+    assert register.living() == {"vrrp": os.getpid()}
+    text = (tmp_path / "children").read_text()
+    (tmp_path / "children").write_text(text.replace('"]', '1"]'))
+    assert register.living() == {}, "the pid is another process's by now"
+    for bad in ("", "[]", '{"vrrp": 3}', "\xff"):
+        (tmp_path / "children").write_text(bad)
+        assert register.living() == {}
 
 
 # ---- whose address

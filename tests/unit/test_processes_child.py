@@ -116,7 +116,10 @@ def test_child_answers_reloads_and_stops() -> None:
     assert work.notes == ["reload True", "Restored", "stop False"]
 
 
-def test_child_without_parent_leaves_its_things_to_the_next() -> None:
+def test_child_without_parent_leaves_its_things_to_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(child, "ORPHAN_S", 0.01)
     work = Toy()
     assert conversation(work, then="leave")[0] == 0
     assert work.notes == ["stop True"]
