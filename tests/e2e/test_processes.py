@@ -231,7 +231,7 @@ def test_killed_parent_leaves_nothing_in_the_way_of_the_next(site: Site) -> None
     director.crash()
     director.start()
     director.process.wait_for_line("took over 1 services, 2 servers")
-    assert not any(Path(f"/proc/{pid}").exists() for pid in pids.values()), "they are replaced"
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids.values()))
     wait_for(lambda: EXTRA in site.addresses(), what="the VIP again")
     assert_whole(site, transferred, "got")
 
