@@ -139,11 +139,12 @@ class RunningCheck(Watch):
 
     def _heard(self, result: Result) -> None:
         self._probe = None
-        before, self.last = self.last, result
+        is_news = self._logs_all or result.reason != self.last.reason
+        self.last = result
         schedule = self.key.schedule
-        if result.ok is None and result.reason != before.reason:  # said once, not at every try
-            logger.warning("%s: %s", self.kind, result.reason)
         if result.ok is None:
+            if is_news:  # said once, not at every try
+                logger.warning("%s: %s", self.kind, result.reason)
             change, delay_s = Change.NONE, schedule.delay_loop_s
         else:
             change, delay_s = self.machine.result(result.ok, schedule)

@@ -340,6 +340,32 @@ def test_reload_removes_services_and_adds_others() -> None:
     go(test())
 
 
+@pytest.mark.parametrize(("log_all", "lines"), [(False, {1}), (True, {4, 5})])
+def test_trouble_of_our_own_is_said_when_it_begins(
+    log_all: bool, lines: set[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        bound = endpoint(1, bindto=bytes((192, 0, 2, 1)))  # no address of this host
+        check = TcpCheck(endpoint=bound, log_all_failures=log_all)
+        attempts: list[object] = []
+        async with running(one(check)) as (checks, table):
+            (run,) = checks.checks.values()
+            assert isinstance(run, RunningCheck)
+            attempt = run._attempt
+
+            def counted(*words: object) -> object:
+                attempts.append(words)
+                return attempt(*words)  # type: ignore[arg-type]
+
+            run._attempt = counted  # type: ignore[assignment]
+            await until(lambda: len(attempts) == 5)
+            assert table.lines == []
+
+    go(test())
+    said = [one for one in caplog.messages if "no connection to" in one]
+    assert len(said) in lines
+
+
 def test_bfd_session_takes_a_server_down_and_up() -> None:
     async def test() -> None:
         async with running(one(BfdCheck(name="b"))) as (checks, table):

@@ -284,3 +284,17 @@ def test_session_is_known_to_whom_it_is_for(words: str, for_vrrp: int, for_check
     assert len(server.checkers) == for_checks
     loaded = read(session + f"vrrp_instance V {{\n{VIP} track_bfd {{\n x\n }}\n}}\n")
     assert len(tracked(loaded)) == for_vrrp
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("global_defs {\n lvs_sync_daemon eth0\n}\n", 2),
+        (f"vrrp_instance V {{\n{VIP} lvs_sync_daemon_interface eth0\n}}\n", 7),
+    ],
+    ids=["global", "of an instance"],
+)
+def test_synchronisation_that_is_not_built_is_said_once(text: str, line: int) -> None:
+    found = [str(one) for one in read(text).findings if "synchronised" in str(one)]
+    assert len(found) == 1
+    assert found[0].startswith(f"{MAIN}:{line}: lvs_sync_daemon")

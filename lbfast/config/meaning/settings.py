@@ -115,12 +115,19 @@ def process_settings(context: Context, top: Draft) -> ProcessSettings:
 
 def sync_settings(context: Context, top: Draft, names: set[str]) -> SyncSettings | None:
     """Returns lvs_sync_daemon, or what lvs_sync_daemon_interface of an instance says."""
+    reason = "connections are not synchronised yet"
     given: dict[str, Any] | None = context.globals.get("lvs_sync_daemon")
     if given is None:
         for draft in top.get("vrrp_instance", []):
             if interface := draft.get("lvs_sync_daemon_interface"):
+                place = draft.at("lvs_sync_daemon_interface")
+                context.findings.note(
+                    place, "lvs_sync_daemon_interface has no effect here", reason
+                )
                 return SyncSettings(interface, draft.get("name"))
         return None
+    place = context.globals.at("lvs_sync_daemon")
+    context.findings.note(place, "lvs_sync_daemon has no effect here", reason)
     instance = given.get("instance", "")
     if instance and instance not in names:
         context.findings.note(
