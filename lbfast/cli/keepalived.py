@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getopt
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -89,7 +90,8 @@ def main(argv: Sequence[str]) -> int:
         return 1
     if "t" in words:
         return _test(path, words)
-    return start(request(path, words))
+    # absolute, as a process in the background leaves this directory
+    return start(request(os.path.abspath(path), words))
 
 
 def request(path: str, words: Words) -> Request:
@@ -130,7 +132,9 @@ def _facility(word: str) -> str:
 
 def _pid_files(given: Mapping[str, str]) -> dict[str, Path]:
     kinds = {"p": "parent", "r": "vrrp", "c": "checker"}
-    return {kind: Path(given[letter]) for letter, kind in kinds.items() if letter in given}
+    return {
+        kind: Path(given[letter]).absolute() for letter, kind in kinds.items() if letter in given
+    }
 
 
 def _signal_number(name: str) -> int:

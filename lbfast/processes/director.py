@@ -75,11 +75,14 @@ class Director:
         self._wanted: asyncio.Queue[str] = asyncio.Queue()
         self._hand_over: Callable[[], None] = lambda: None
 
+    def claim(self) -> None:
+        """Writes the pid file; raises ControlError where another director holds it."""
+        self._pids.claim()
+
     async def run(self) -> int:
         """Runs until a signal ends it; returns the exit status."""
         self._listen()
         process = self._configuration.process
-        self._pids.claim()
         os.umask(process.umask if self._options.umask is None else self._options.umask)
         try:
             await run_script(process.startup_script, process.startup_timeout_s)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -74,10 +74,13 @@ def start(request: Request) -> int:
         logger.error("%s is refused: nothing is started", request.file)
         return EXIT_CONFIG
     log = replace(log, suffix=_suffix(namespace, loaded))
-    if request.background:
-        _go_to_background()
-    set_up(log, title)
-    return _run(request, loaded, log)
+    leave = _go_to_background() if request.background else lambda: None
+
+    def begun() -> None:
+        leave()
+        set_up(log, title)
+
+    return _run(request, loaded, log, begun)
 
 
 def _suffix(namespace: str, loaded: Loaded) -> str:
@@ -99,20 +102,33 @@ def _enter(namespace: str) -> None:
         raise ControlError(f"network namespace {namespace!r}: {failed.strerror}") from None
 
 
-def _go_to_background() -> None:
-    """Leaves the terminal; the caller's process ends with status 0."""
+def _go_to_background() -> Callable[[], None]:
+    """Becomes another process; returns what leaves the terminal, once it is known that it runs.
+
+    The caller's process ends then, with status 0; it ends with 1 if this one ends before.
+    """
+    told, tell = os.pipe()
     if os.fork():
-        os._exit(0)
+        os.close(tell)
+        os._exit(0 if os.read(told, 1) else 1)
+    os.close(told)
     os.setsid()
     if os.fork():
         os._exit(0)
-    os.chdir("/")
-    null = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1, 2):
-        os.dup2(null, fd)
+
+    def leave() -> None:
+        os.chdir("/")
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(null, fd)
+        os.write(tell, b".")
+        os.close(tell)
+
+    return leave
 
 
-def _run(request: Request, loaded: Loaded, log: LogSettings) -> int:
+def _run(request: Request, loaded: Loaded, log: LogSettings, begun: Callable[[], None]) -> int:
+    """Claims the name and the pid file, calls `begun`, and runs until the end."""
     name = check_name(director_name(os.environ))
     held = claim(name)
     try:
@@ -124,9 +140,11 @@ def _run(request: Request, loaded: Loaded, log: LogSettings) -> int:
             request.dump_at_start,
             int(request.umask, 8) if request.umask else None,
         )
-        return uvloop.run(Director(options, loaded, held).run())
+        director = Director(options, loaded, held)
+        director.claim()
+        begun()
+        return uvloop.run(director.run())
     except LbfastError as failed:
-        print(f"lbfast: {failed}", file=sys.stderr)
         logger.error("%s", failed)
         return 1
     finally:
