@@ -210,10 +210,8 @@ struct batch {
 static struct batch *batch_new(const struct plan *o) {
     static uint8_t zeros[FULL];
     struct batch *b = calloc(1, sizeof *b);
-    if (!b || !(b->frames = malloc((size_t)o->flows * ROOM)))
+    if (!b || !(b->frames = calloc(o->flows, ROOM)))
         die("flows");
-    for (unsigned i = 0; i < o->flows; i++)
-        frame_build(o, i, b->frames + (size_t)i * ROOM);
     b->vnet = (struct virtio_net_hdr){
         .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .csum_start = l4_at(o), .csum_offset = o->syn ? 16 : 6};
     for (int i = 0; i < BATCH; i++) {
@@ -229,7 +227,10 @@ static struct batch *batch_new(const struct plan *o) {
 static unsigned batch_send(struct batch *b, const struct plan *o, int fd, unsigned *flow, int n) {
     unsigned refused = 0, head = headers_len(o);
     for (int i = 0; i < n; i++, *flow = *flow + 1 == o->flows ? 0 : *flow + 1) {
-        b->iov[i][1] = (struct iovec){b->frames + (size_t)*flow * ROOM, head};
+        uint8_t *frame = b->frames + (size_t)*flow * ROOM;
+        if (!frame[12]) /* the first byte of its protocol: not yet built */
+            frame_build(o, *flow, frame);
+        b->iov[i][1] = (struct iovec){frame, head};
         b->iov[i][2].iov_len = frame_len(o, *flow) - head;
     }
     for (int i = 0; i < n;) {
