@@ -6,11 +6,11 @@
  *   generate ping A.B.C.D PORT COUNT [gap=US] one datagram at a time; prints the distribution
  *
  * `flood` holds the offered load by the clock (it spins, give it a core) and sends a frame when it is due,
- * or N frames when N are due; with `nap` it sleeps in between, and the machine is idle where nobody works.
- * UDP frames of 60 bytes (IPv6: 62), with `mix` every tenth flow's of 1514; `syn`: TCP SYNs; `partial`:
- * checksums left to the receiver, as veth and virtio hand them over.  IPv6 if there are two colons in
- * `to`, written [IP]:PORT.  FLOWS source ports, starting at 1024; past 60,000 the source address moves on.
- * `first` is the flow to begin with.
+ * or N frames when N are due, until PPS x SECONDS are sent (PPS 0: as many as will go).  With `nap` it
+ * sleeps in between, and the machine is idle where nobody works.  UDP frames of 60 bytes (IPv6: 62), with
+ * `mix` every tenth flow's of 1514; `syn`: TCP SYNs; `partial`: checksums left to the receiver, as veth
+ * and virtio hand them over.  IPv6 is written [IP]:PORT.  FLOWS source ports, starting at 1024; past
+ * 60,000 the source address moves on.  `first` is the flow to begin with.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -256,10 +256,13 @@ static int flood(int argc, char **argv) {
     int fd = packet_socket(argv[2], o.partial);
     struct batch *b = batch_new(&o);
     uint64_t start = now_ns(), end = start + o.seconds * 1e9, t, sent = 0, refused = 0;
+    uint64_t total = o.pps * o.seconds;
     unsigned flow = o.first;
-    while ((t = now_ns()) < end) {
-        uint64_t due = o.pps ? (t - start) * 1e-9 * o.pps : sent + BATCH;
-        if (due < sent + o.burst) {
+    while (t = now_ns(), total ? sent < total : t < end) {
+        uint64_t due = total ? (t - start) * 1e-9 * o.pps : sent + BATCH;
+        if (total && due > total)
+            due = total;
+        if (due < sent + o.burst && due != total) {
             if (o.nap_us)
                 sleep_until(t + o.nap_us * 1000ull);
             continue;
