@@ -19,7 +19,7 @@ from bench.turns import Comparison
 from bench.website import start_website
 from bench.works import bulk, http, pingpong
 
-SHARE_S = 120.0  # for each claim
+SHARE_S = 90.0  # for each claim
 PROXIES = ("haproxy", "nginx-stream")
 Result = dict[str, object]
 Bound = tuple[str, str, float]  # the peer, ">=" or "<=", the ratio to it
