@@ -1,0 +1,110 @@
+"""A lone UDP request and its response, both through the forwarder: alone, and under half a load.
+
+NAT beside the reflector.  Half a load is half of the frames a second that come through the
+reflector while requests are made (on two cores the generator shares one with both ends of them,
+and limits it), offered to either way by a generator that sleeps between bursts.  Everything that
+is measured runs under SCHED_FIFO: the slices of other jobs are longer than a round trip.  TCP
+request and response beside the other balancers are the work `pingpong`.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from bench.lab import CLIENT, DISCARD, ECHO, MIRRORED, SERVER, VIP, Lab, lab, urgent
+from bench.plan import Plan
+from bench.program import pinned, program
+from bench.prove_speed import Disturbed, latencies, serve_discard
+from bench.rows import Head, Rounds, Row
+from bench.say import say
+from netns.process import Process
+
+NAME = "latency"
+SECONDS, QUICK_SECONDS = 60.0, 7.0
+LIMIT = "reflector"
+WAYS = {LIMIT: ("r0", MIRRORED), "lbfast-nat": ("l0", VIP)}
+FLOWS, NAP_US, LOADED_S = 1000, 200, 30
+MOST_PPS, ARRIVED = 500_000, 0.8  # of the load; else it was no half load
+ROUNDS, PINGS, QUICK_ROUNDS, QUICK_PINGS = 15, 2000, 2, 300
+MEASURES = {"p50": 0, "p99": 1}
+Comparison = dict[str, Rounds]  # by measure
+
+
+@dataclass(slots=True)
+class Arrived:
+    """What came of a load."""
+
+    pps: float = 0
+
+
+@contextmanager
+def loaded(net: Lab, way: str, pps: int) -> Iterator[Arrived]:
+    """Offer a load to one way meanwhile; yield what will then say how much of it arrived."""
+    words = [program("generate"), "flood", way, str(pps), str(LOADED_S), str(FLOWS)]
+    words += [f"dst={net.mac}", f"src={CLIENT}", f"to={VIP}:{DISCARD}", f"nap={NAP_US}"]
+    generator: Process = net.net.start("client", pinned(0, words), "load")
+    before = net.received(way)
+    while net.received(way) < before + pps // 20:
+        if not generator.alive():
+            raise RuntimeError(f"the load ended: {generator.stderr()}")
+    began, before, load = time.monotonic(), net.received(way), Arrived()
+    yield load
+    load.pps = (net.received(way) - before) / (time.monotonic() - began)
+    generator.kill()
+
+
+def half_load(net: Lab) -> int:
+    """Return half of the frames a second that the reflector's way carries at most meanwhile."""
+    way, target = WAYS[LIMIT]
+    with loaded(net, way, MOST_PPS) as load:
+        latencies(net, target, PINGS)
+    return int(load.pps / 2)
+
+
+def turn(net: Lab, way: str, target: str, pps: int, pings: int) -> tuple[float, float] | None:
+    """Return p50 and p99 of one turn in microseconds; None if no request was answered."""
+    try:
+        if not pps:
+            return latencies(net, target, pings)
+        with loaded(net, way, pps) as load:
+            found = latencies(net, target, pings)
+        if load.pps < ARRIVED * pps:
+            raise Disturbed(f"{way}: {load.pps:,.0f} of {pps:,} frames/s arrived")
+        return found
+    except Disturbed as sentence:
+        say(f"  disturbed: {sentence}")
+        return None
+
+
+def compare(net: Lab, plan: Plan, pps: int, part: float) -> Comparison:
+    """Let both ways take turns, in an order left to chance, after one that does not count."""
+    found, order = {measure: Rounds() for measure in MEASURES}, random.Random(pps)
+    pings = QUICK_PINGS if plan.quick else PINGS
+    for number in plan.rounds(1 + (QUICK_ROUNDS if plan.quick else ROUNDS), part):
+        names = order.sample(list(WAYS), len(WAYS))
+        figures = {name: turn(net, *WAYS[name], pps, pings) for name in names}
+        for measure, at in MEASURES.items() if number else ():
+            found[measure].add({n: f[at] if (f := figures[n]) else None for n in WAYS})
+    return found
+
+
+def run(plan: Plan) -> Iterator[Row]:
+    """Yield p50 and p99 of both ways, without a load and with half a load."""
+    with lab(at_once=True) as net:
+        net.ipvsadm(f"-A -u {VIP}:{ECHO} -s rr")
+        net.ipvsadm(f"-a -u {VIP}:{ECHO} -r {SERVER}:{ECHO} -m")
+        serve_discard(net)
+        words = urgent([program("generate"), "echo", str(ECHO)])
+        net.net.start("server", pinned(0, words), "echo")
+        half = half_load(net)
+        busy = f"half a load, {half // 1000},000 frames/s"
+        cases = {"a lone request": (0, 0.4), busy: (half, 1.0)}
+        for text, (pps, part) in cases.items():
+            say(f"-- {text}")
+            for measure, rounds in compare(net, plan, pps, part).items():
+                head = Head(NAME, text, measure, "us", 4)
+                yield from rounds.rows(head, {"lbfast-nat": "nat"})
