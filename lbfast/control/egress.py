@@ -8,8 +8,7 @@ import socket
 import struct
 from typing import NamedTuple, Protocol
 
-from lbfast import rtnl
-from lbfast.control import bpf
+from lbfast import bpf, rtnl
 
 _ETH_P_ALL = 3
 

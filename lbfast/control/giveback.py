@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from lbfast.control import bpf, egress
+from lbfast import bpf
+from lbfast.control import egress
 from lbfast.control.steering import MARK_GIVEN
 
 Way = Literal["tcx", "clsact", "lo"]

@@ -17,7 +17,8 @@ import socket
 import struct
 from collections.abc import Iterable, Mapping
 
-from lbfast.control import bpf, egress
+from lbfast import bpf
+from lbfast.control import egress
 from lbfast.control.steering import MARK_GIVEN, MARK_PASS, MARK_REPLY, SteeringPlan
 
 CAPACITY = 4096

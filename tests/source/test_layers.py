@@ -13,7 +13,7 @@ from tests.source.files import text, with_suffix
 TABLES = Path("lbfast/control/tables.py")
 MODULES = [path for path in with_suffix(".py") if path.parts[0] == "lbfast"]
 TYPES_ONLY = frozenset({"model", "errors"})
-NETLINK = frozenset({"rtnl", "nftlib"})  # ways to the kernel
+KERNEL = frozenset({"rtnl", "nftlib", "bpf"})  # ways to the kernel
 # what each part may import from lbfast besides itself
 ALLOWED: dict[str, frozenset[str]] = {
     "__init__": frozenset(),
@@ -22,15 +22,16 @@ ALLOWED: dict[str, frozenset[str]] = {
     "config": TYPES_ONLY,
     "notify": TYPES_ONLY,
     "rtnl": frozenset(),
+    "bpf": frozenset(),
     "nftlib": TYPES_ONLY,
-    "vrrp": TYPES_ONLY | NETLINK | {"notify"},
-    "check": TYPES_ONLY | NETLINK | {"notify"},
+    "vrrp": TYPES_ONLY | KERNEL | {"notify"},
+    "check": TYPES_ONLY | KERNEL | {"notify"},
     "sync": TYPES_ONLY,
-    "control": TYPES_ONLY | NETLINK | {"config", "vrrp", "check", "sync", "__init__"},
+    "control": TYPES_ONLY | KERNEL | {"config", "vrrp", "check", "sync", "__init__"},
     "lab": TYPES_ONLY | {"config", "control", "__init__"},
     "cli": TYPES_ONLY | {"config", "control", "lab", "daemon", "processes", "__init__"},
     "selfcall": frozenset(),
-    "realservers": TYPES_ONLY | {"selfcall"},
+    "realservers": TYPES_ONLY | KERNEL | {"selfcall"},
     "realserver": TYPES_ONLY | {"control", "realservers"},
     "demos": TYPES_ONLY | {"selfcall"},
     "demo": TYPES_ONLY | {"demos"},
