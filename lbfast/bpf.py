@@ -20,13 +20,16 @@ _SYSCALL = {"x86_64": 321, "i686": 357, "armv7l": 386, "ppc64le": 361, "s390x": 
 _MAP_CREATE, _MAP_UPDATE, _MAP_DELETE, _PROG_LOAD, _LINK_CREATE = 0, 2, 3, 5, 28
 _MAP_TYPE_HASH = 1
 _PROG_TYPE_SCHED_CLS = 3
-_ATTACH_TCX_EGRESS = 47
+_ATTACH_TCX_INGRESS, _ATTACH_TCX_EGRESS = 46, 47
 _BEFORE = 1 << 3  # BPF_F_BEFORE: first in the chain, no other program sees the frame
 
 # Offsets in struct __sk_buff and numbers of helpers (linux/bpf.h).
-SKB_MARK, SKB_PROTOCOL, SKB_IFINDEX = 8, 16, 40
-MAP_LOOKUP, STORE_BYTES, REDIRECT, LOAD_BYTES = 1, 9, 23, 26
+SKB_PKT_TYPE, SKB_MARK, SKB_PROTOCOL, SKB_IFINDEX = 4, 8, 16, 40
+MAP_LOOKUP, STORE_BYTES, REDIRECT, LOAD_BYTES, ADJUST_ROOM = 1, 9, 23, 26, 50
 REDIRECT_INGRESS = 1
+AT_MAC = 1  # BPF_ADJ_ROOM_MAC: room behind the Ethernet header
+FIXED_GSO, ENCAP_IPV4, ENCAP_IPV6, DECAP_IPV4, DECAP_IPV6 = 1, 2, 4, 128, 256  # BPF_F_ADJ_ROOM_*
+DROP = 2  # TC_ACT_SHOT
 NEXT = -1  # TCX_NEXT, and TC_ACT_UNSPEC to cls_bpf: go on as if the program were not there
 
 _SO_ATTACH_FILTER = 26
@@ -166,8 +169,16 @@ def attach_egress(prog_fd: int, ifindex: int, *, first: bool) -> int:
     The attachment lasts as long as the descriptor: it goes with the process, however that ends.
     `first`: no other program sees the frame.  Raises OSError (EINVAL on a kernel without tcx).
     """
-    flags = _BEFORE if first else 0
-    attr = struct.pack("=IIIIIIQ", prog_fd, ifindex, _ATTACH_TCX_EGRESS, flags, 0, 0, 0)
+    return _attach(prog_fd, ifindex, _ATTACH_TCX_EGRESS, _BEFORE if first else 0)
+
+
+def attach_ingress(prog_fd: int, ifindex: int) -> int:
+    """Attaches the program to an interface's ingress, as attach_egress does."""
+    return _attach(prog_fd, ifindex, _ATTACH_TCX_INGRESS, 0)
+
+
+def _attach(prog_fd: int, ifindex: int, where: int, flags: int) -> int:
+    attr = struct.pack("=IIIIIIQ", prog_fd, ifindex, where, flags, 0, 0, 0)
     return _bpf(_LINK_CREATE, attr, f"attaching the eBPF program to interface {ifindex}")
 
 

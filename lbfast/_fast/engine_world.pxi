@@ -30,6 +30,15 @@ cdef class WorldFace(RegionFace):
         wd.generation += 1
         edit_end(&self.e)
 
+    def link_wraps(self, uint32_t ifindex, bint wraps):
+        """Say whether a link takes a tunnelled super-frame whole, as an out of kind 3; else it is
+        segmented here.  A link that is not known is left alone."""
+        cdef uint32_t i = link_find(&self.e.world, ifindex)
+        if i != NO_INDEX:
+            edit_begin(&self.e)
+            self.e.world.links[i].wraps = wraps
+            edit_end(&self.e)
+
     def link_del(self, uint32_t ifindex):
         """Forget a link; its place is used again."""
         cdef uint32_t i = link_find(&self.e.world, ifindex)

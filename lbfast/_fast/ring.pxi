@@ -51,7 +51,7 @@ ctypedef struct rings_t:        # the sockets of one worker
     uint32_t nrx
     uint32_t ntx
     rx_t rx[MAX_LINKS]
-    tx_t tx[MAX_LINKS * 3]      # by out_t.kind, then by interface
+    tx_t tx[MAX_LINKS * 4]      # by out_t.kind, then by interface
     int wake_fd                 # eventfd that ends a wait
     uint32_t nap_max_us         # longest sleep by the clock (pace.pxd), 0 = none
 
@@ -188,9 +188,9 @@ cdef class Rings:
 
     interfaces: (name, ifindex) each.  program: classic BPF of the receiving sockets.  host:
     {ifindex: (name, mark, clear_mac)}: by which interface and with which SO_MARK frames that came
-    in on ifindex go back to the host, and whether to the loopback's address.  onward: {ifindex:
-    SO_MARK} of frames that the host was sending.  fanout: the option's value, -1 with one worker.
-    rx_usecs: longest sleep by the clock while many frames come (docs/rings.md), 0 = none.
+    in on ifindex go back to the host, and whether to the loopback's address.  onward, wrap:
+    {ifindex: SO_MARK} of frames that the host was sending, and of tunnelled super-frames.  fanout: the
+    option's value, -1 with one worker.  rx_usecs: longest sleep by the clock while many frames come (docs/rings.md), 0 = none.
     """
 
     cdef rings_t r
@@ -200,7 +200,7 @@ cdef class Rings:
 
     def __cinit__(
         self, list interfaces, list program, dict host, dict onward=None, int fanout=-1,
-        int rx_usecs=RX_USECS
+        int rx_usecs=RX_USECS, dict wrap=None
     ):
         memset(&self.r, 0, sizeof(rings_t))
         self.r.nap_max_us = rx_usecs
@@ -219,8 +219,9 @@ cdef class Rings:
                 self.r.tx[self.r.ntx - 1].clear_mac = host[ifindex][2]
             else:
                 self.open_send(name, ifindex, 0)
-        for name, ifindex in interfaces:
-            self.open_send(name, ifindex, (onward or {}).get(ifindex, 0))
+        for marks in (onward or {}, wrap or {}):
+            for name, ifindex in interfaces:
+                self.open_send(name, ifindex, marks.get(ifindex, 0))
 
     cdef object open_receive(self, str name, uint32_t ifindex, list program, int fanout):
         cdef rx_t *rx = &self.r.rx[self.r.nrx]
@@ -271,8 +272,8 @@ cdef class Rings:
             self.dropped[name] = self.dropped.get(name, 0) + drops
             rows[name] = (
                 self.r.rx[i].frames, self.dropped[name], self.r.rx[i].cut,
-                self.r.tx[i].frames + self.r.tx[self.r.nrx + i].frames,
-                self.r.tx[i].errors + self.r.tx[self.r.nrx + i].errors,
+                sum([self.r.tx[k].frames for k in range(i, self.r.ntx, self.r.nrx)]),
+                sum([self.r.tx[k].errors for k in range(i, self.r.ntx, self.r.nrx)]),
             )
         return rows
 

@@ -360,6 +360,7 @@ cdef enum:                     # what `out_t.ifindex` is meant to be
     OUT_WIRE = 0               # a frame for that interface
     OUT_HOST = 1               # a frame to be given back to the host, as if it came from there
     OUT_PASS = 2               # a frame that the host was sending there, on its way again
+    OUT_WRAP = 3               # a tunnelled super-frame, as the kernel is to cut it
 
 ctypedef struct out_t:         # one frame to be sent; its memory lives until the batch is flushed
     uint8_t *data              # at least 12 bytes in front are ours (virtio-net header)
@@ -389,7 +390,7 @@ ctypedef struct link_t:
     uint32_t mtu
     uint32_t flags             # LINK_*
     uint16_t vlan_id           # 0: none; else frames leave `vlan_parent` with this tag
-    uint16_t pad
+    uint16_t wraps             # takes OUT_WRAP
     uint32_t vlan_parent       # ifindex
     uint8_t mac[6]
     uint8_t pad2[2]

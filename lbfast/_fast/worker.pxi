@@ -27,6 +27,7 @@ cdef void rings_flush(worker_t *w) noexcept nogil:
         o = &w.outs[i]
         for k in range(r.nrx):
             if r.rx[k].ifindex == o.ifindex:
+                tx_in_order(r, k, o.kind)
                 tx_push(&r.tx[k + o.kind * r.nrx], o.data, o.len, &o.vnet)
                 break
         else:
@@ -35,6 +36,15 @@ cdef void rings_flush(worker_t *w) noexcept nogil:
     for k in range(r.ntx):
         if r.tx[k].n:
             tx_flush(&r.tx[k])
+
+
+cdef inline void tx_in_order(rings_t *r, uint32_t k, uint32_t kind) noexcept nogil:
+    """Frames and tunnelled super-frames of an interface take two sockets: send what is queued for
+    the other one first."""
+    if kind == OUT_WRAP and r.tx[k].n:
+        tx_flush(&r.tx[k])
+    elif LB_UNLIKELY(kind == OUT_WIRE and r.tx[k + OUT_WRAP * r.nrx].n):
+        tx_flush(&r.tx[k + OUT_WRAP * r.nrx])
 
 
 cdef uint32_t worker_batch(engine_t *e, worker_t *w, rx_t *rx) noexcept nogil:

@@ -162,9 +162,23 @@ cdef verdict_t xmit_tunnel(
         v = mtu_check(w, p, <uint32_t>limit)
         if LB_UNLIKELY(v != NEXT):
             return v
-    if LB_UNLIKELY(p.vnet.gso_type != GSO_NONE):
+    if LB_UNLIKELY(p.vnet.gso_type != GSO_NONE) and not tunnel_is_whole(e, p, &t):
         return verdict_of(segment(w, p, True, tunnel_each, &t))
     return tunnel_each(w, p, &t)
+
+
+cdef bint tunnel_is_whole(const engine_t *e, const pkt_t *p, const tunnel_t *t) noexcept nogil:
+    """Whether a super-frame can leave as one: TCP by IP in IP of one family, on a link at whose
+    egress the kernel is told of the tunnel, and short enough for the outer header's length."""
+    cdef const link_t *link = &e.world.links[t.nh.link]
+    cdef uint32_t kind = p.vnet.gso_type & ~<uint32_t>GSO_ECN
+    if not link.wraps or link.vlan_id or t.kind != 0 or p.is_v6 != t.d6:
+        return False
+    if t.nh.neigh == NO_INDEX or not e.world.neighs[t.nh.neigh].valid:
+        return False
+    if (kind != GSO_TCPV4 and kind != GSO_TCPV6) or p.ip_len + 40 > 0xFFFF:
+        return False
+    return longest_packet(p) + (40 if t.d6 else 20) <= t.nh.mtu
 
 
 cdef inline uint32_t path_mtu(worker_t *w, const dest_t *d, const nexthop_t *nh) noexcept nogil:
@@ -240,6 +254,10 @@ cdef verdict_t tunnel_send(
         tunnel_checksum(t, p)
     if p.vnet.hdr_len:
         p.vnet.hdr_len += outer + t.extra
+    if LB_UNLIKELY(p.vnet.gso_type != GSO_NONE):
+        emit_l3(w, p.l3, p.ip_len, &t.nh, &p.vnet)       # the neighbour is known
+        w.outs[w.nouts - 1].kind = OUT_WRAP
+        return SENT
     return xmit_l3(w, p, &t.nh)
 
 

@@ -214,14 +214,18 @@ class Forwarder:
         fanout = -1
         if self._plan.workers > 1:
             fanout = (os.getpid() & 0xFFFF) | FANOUT_HASH << 16
-        host, onward = {}, {}
+        host, onward, wrap = {}, {}, {}
         for ifindex in self._interfaces:
             out, mark, mac = self._giveback.tx(ifindex)
             host[ifindex] = (socket.if_indextoname(out), mark, mac is not None)
             onward[ifindex] = self._local.tx_pass(ifindex)[1]
+            wrap[ifindex] = steering.MARK_WRAP
+            self._engine.link_wraps(ifindex, self._giveback.wraps(ifindex))
         pairs = [(name, ifindex) for ifindex, name in self._interfaces.items()]
         for index in range(self._plan.workers):
-            rings = Rings(pairs, steering.tap_filter(), host, onward, fanout, self._plan.rx_usecs)
+            rings = Rings(
+                pairs, steering.tap_filter(), host, onward, fanout, self._plan.rx_usecs, wrap
+            )
             self._rings.append(rings)
             thread = threading.Thread(
                 target=self._engine.run, args=(index, rings), name=f"worker-{index}", daemon=True

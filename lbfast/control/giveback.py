@@ -18,7 +18,7 @@ from typing import Literal
 
 from lbfast import bpf
 from lbfast.control import egress
-from lbfast.control.steering import MARK_GIVEN
+from lbfast.control.steering import MARK_GIVEN, MARK_WRAP
 
 Way = Literal["tcx", "clsact", "lo"]
 WAYS: tuple[Way, ...] = ("tcx", "clsact", "lo")
@@ -31,18 +31,61 @@ _ETH_P_ALL = 3
 _IGNORE_OUTGOING, _SOL_PACKET = 23, 263
 
 
-def egress_program(mark: int) -> bytes:
-    """Returns the program: a frame that carries `mark` arrives on the interface it was leaving."""
+def egress_program() -> bytes:
+    """Returns the program of an interface's egress.
+
+    A frame with MARK_GIVEN arrives on the interface it was leaving.  One with MARK_WRAP, a
+    super-frame behind an outer IP header, has that header taken off and put on again as a
+    tunnel's: only so does the kernel know how to segment it (virtio-net headers cannot say it).
+    """
     p = bpf.Program()
     p.load(4, 0, 1, bpf.SKB_MARK)
-    p.jump_if(0, "ne", mark, "next")
+    p.jump_if(0, "eq", MARK_WRAP, "wrap")
+    p.jump_if(0, "ne", MARK_GIVEN, "next")
     p.load(4, 1, 1, bpf.SKB_IFINDEX)
     p.mov(2, bpf.REDIRECT_INGRESS)
     p.call(bpf.REDIRECT)
     p.exit()
+    p.label("wrap")
+    p.mov_reg(6, 1)
+    p.mov(0, 0)
+    p.store(4, 6, bpf.SKB_MARK, 0)
+    p.load(4, 0, 6, bpf.SKB_PROTOCOL)
+    p.jump_if(0, "eq", socket.htons(0x86DD), "wrap6")
+    _wrap(p, 20, bpf.ENCAP_IPV4)
+    p.label("wrap6")
+    _wrap(p, 40, bpf.ENCAP_IPV6)
+    p.label("drop")
+    p.exit(bpf.DROP)
     p.label("next")
     p.exit(bpf.NEXT)
     return p.encode()
+
+
+def _wrap(p: bpf.Program, size: int, kind: int) -> None:
+    """Makes the first `size` bytes behind the Ethernet header a tunnel's outer header."""
+    _header(p, bpf.LOAD_BYTES, size)
+    for change, flags in ((-size, bpf.FIXED_GSO), (size, bpf.FIXED_GSO | kind)):
+        p.mov_reg(1, 6)
+        p.mov(2, change)
+        p.mov(3, bpf.AT_MAC)
+        p.mov(4, flags)
+        p.call(bpf.ADJUST_ROOM)
+        p.jump_if(0, "ne", 0, "drop")
+    _header(p, bpf.STORE_BYTES, size)
+    p.exit(bpf.NEXT)
+
+
+def _header(p: bpf.Program, helper: int, size: int) -> None:
+    """Copies bytes behind the Ethernet header to the stack or back."""
+    p.mov_reg(1, 6)
+    p.mov(2, 14)
+    p.mov_reg(3, 10)
+    p.add(3, -40)
+    p.mov(4, size)
+    p.mov(5, 0)
+    p.call(helper)
+    p.jump_if(0, "ne", 0, "drop")
 
 
 class GiveBack:
@@ -75,6 +118,10 @@ class GiveBack:
         if self._chosen[ifindex] == "lo":
             return socket.if_nametoindex("lo"), 0, _LO_MAC
         return ifindex, MARK_GIVEN, None
+
+    def wraps(self, ifindex: int) -> bool:
+        """Says whether frames with MARK_WRAP may be transmitted on an interface."""
+        return self._chosen[ifindex] != "lo"
 
     def add_interface(self, ifindex: int, name: str) -> None:
         """Prepares the way back of an interface; again after it was renamed or came up."""
@@ -126,7 +173,7 @@ class GiveBack:
             self._chosen[ifindex] = way
             return
         if self._prog_fd < 0:
-            self._prog_fd = bpf.load_program(egress_program(MARK_GIVEN), "lbfast_giveback")
+            self._prog_fd = bpf.load_program(egress_program(), "lbfast_giveback")
         attached = egress.attach(way, self._prog_fd, ifindex, egress.GIVEBACK)
         try:
             probe(name)

@@ -1,4 +1,4 @@
-"""The process that unwraps tunnels: raw sockets in, a TUN device out.
+"""The process that unwraps tunnels: raw sockets in, a TUN device out, eBPF in front (ingress.py).
 
 `python -m lbfast.realservers.decap DIRECTORY DEVICE KIND…` runs until SIGTERM; SIGHUP makes it
 read the VIPs again.  Raw sockets give whole packets: the kernel has put fragments together.
@@ -14,12 +14,14 @@ import signal
 import socket
 import struct
 import sys
+import time
 from collections import Counter
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from lbfast.realservers.host import Netlink
+from lbfast.realservers.host import IFF_LOOPBACK, Netlink
+from lbfast.realservers.ingress import Ingress
 from lbfast.realservers.notes import NotesFile
 from lbfast.realservers.unwrap import Refusal, inner_length, unwrap
 
@@ -36,6 +38,7 @@ SO_RCVBUFFORCE = 33
 RECEIVE_BUFFER = 32 << 20
 BATCH = 64
 PACKET = 1 << 17
+LOOK_EVERY_S = 10.0  # for new addresses and interfaces, while there are packets for the process
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,38 @@ class Decapsulator:
             self.counts[f"writing to the tunnel device: {error.strerror}"] += 1
 
 
+class Quick:
+    """The eBPF half, as far as this kernel has it, kept in step with the host."""
+
+    def __init__(self, device: str, kinds: list[str]) -> None:
+        self._netlink = Netlink()
+        self._due = 0.0
+        self._ingress: Ingress | None = None
+        with contextlib.suppress(OSError):
+            self._ingress = Ingress(self._netlink.links()[device][0], kinds)
+
+    def follow(self, vips: frozenset[bytes], *, at_once: bool = True) -> None:
+        """Look at the host's interfaces and addresses, unless that was done just now."""
+        now = time.monotonic()
+        if self._ingress is None or (not at_once and now < self._due):
+            return
+        self._due = now + LOOK_EVERY_S
+        links = self._netlink.links().items()
+        self._ingress.follow(
+            {at: is_strict(name) for name, (at, flags) in links if not flags & IFF_LOOPBACK},
+            [ip_address(text).packed for text in self._netlink.holders()],
+            vips,
+        )
+
+
+def is_strict(interface: str) -> bool:
+    """Return whether packets must arrive where the way back to their senders leads."""
+    settings = Path("/proc/sys/net/ipv4/conf")
+    return (
+        max((settings / at / "rp_filter").read_text().strip() for at in ("all", interface)) == "1"
+    )
+
+
 def read_vips(notes: NotesFile) -> frozenset[bytes]:
     return frozenset(ip_address(vip.address).packed for vip in notes.read().vips)
 
@@ -130,6 +165,8 @@ def run(notes: NotesFile, device: str, kinds: list[str]) -> None:
         signal.signal(number, lambda *_: None)
     worker = Decapsulator(open_tun(device))
     worker.vips = read_vips(notes)
+    quick = Quick(device, kinds)
+    quick.follow(worker.vips)
     selector = selectors.EpollSelector()
     selector.register(wake, selectors.EVENT_READ, None)
     for kind in kinds:
@@ -141,6 +178,7 @@ def run(notes: NotesFile, device: str, kinds: list[str]) -> None:
         for key, _ in selector.select():
             if key.data is not None:
                 worker.drain(key.data)
+                quick.follow(worker.vips, at_once=False)
                 continue
             numbers = wake.recv(64)
             if signal.SIGTERM in numbers or signal.SIGINT in numbers:
@@ -148,6 +186,7 @@ def run(notes: NotesFile, device: str, kinds: list[str]) -> None:
                     print(f"{count} {what}", file=sys.stderr)
                 return
             worker.vips = read_vips(notes)
+            quick.follow(worker.vips)
 
 
 if __name__ == "__main__":

@@ -70,7 +70,21 @@ def test_what_leaves_unfinished_to_a_plain_device_is_finished_right(
     with Capture(net, host, "eth0", expression) as capture:
         assert_whole_both_ways(net, webs, family, 1_000_000)
     assert len(capture.packets) > 50
+    assert max(len(packet) for packet in capture.packets) <= 1514
     assert bad_checksums(capture.packets) == []
+    assert_no_checksum_errors(net)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_super_frames_are_tunnelled_whole(
+    family: int, network: Networks, director: Directors
+) -> None:
+    net = network(basic.topology("tun"))
+    webs = balance(net, director(net), "tun", family)
+    wrapped = f"( ip proto 4 or ip6 proto 41 ) and greater 4000 and ether src {own_mac(net)}"
+    with Capture(net, "director", "eth0", wrapped, 96) as capture:
+        assert_whole_both_ways(net, webs, family, SIZE)
+    assert len(capture.packets) > 10
     assert_no_checksum_errors(net)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
+import struct
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from scapy.packet import Packet, Raw
 from lbfast.control.rundir import RUN
 from netns import basic
 from netns.build import Net
-from netns.inside import namespace_cookie
+from netns.inside import inside, namespace_cookie
 from netns.ownership import NAMESPACES
 from netns.topo import Host, Sysctl, Topology, addresses, link
 from netns.wait import wait_for
@@ -24,6 +26,7 @@ from tests.e2e.client import counters, send, udp_socket
 from tests.e2e.conftest import Networks
 from tests.e2e.director import realserver
 
+SOL_PACKET, PACKET_VNET_HDR = 263, 15
 VIP4, VIP6 = "198.51.100.1", "2001:db8:9::1"
 QDISC = r"qdisc \w+ "  # the one thing that a device keeps from having been up
 CLIENT4, CLIENT6 = "203.0.113.7", "2001:db8:7::7"
@@ -172,9 +175,74 @@ def test_unfinished_checksum_is_taken_and_a_bad_one_refused(kind: str, network: 
     unfinished[UDP].chksum = pseudo_sum(unfinished)
     name = "UdpInCsumErrors" if kind[0] == "4" else "Udp6InCsumErrors"
     with udp_socket(net, "rs", VIP4 if kind[0] == "4" else VIP6, 9) as server:
-        send(net, "director", [bytes(outer(kind, packet)) for packet in (bad, unfinished)])
+        send(net, "director", [bytes(outer(kind, bad))])
+        send_unfinished(net, outer(kind, unfinished), 40 if kind[-1] == "6" else 20)
         assert server.recv(100) == b"unfinished"
     assert counters(net, "rs", name)[name] == 1
+
+
+def send_unfinished(net: Net, packet: Packet, outer_size: int) -> None:
+    """Send a packet on the link as a sender does that leaves the inner checksum to its device."""
+    raw = bytes(packet)
+    inner_size = 40 if raw[outer_size] >> 4 == 6 else 20
+    vnet = struct.pack("=BBHHHH", 1, 0, 0, 0, 14 + outer_size + inner_size, 6)
+    put_on_link(net, raw, vnet)
+
+
+def put_on_link(net: Net, packet: bytes, vnet: bytes = bytes(10)) -> None:
+    """Let the director send a packet to the real server's own hardware address."""
+    ethertype = b"\x86\xdd" if packet[0] >> 4 == 6 else b"\x08\x00"
+    macs = bytes.fromhex(mac_of(net, "rs").replace(":", "")) + bytes(6)
+
+    def open_link() -> socket.socket:
+        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        sock.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+        sock.bind(("eth0", 0))
+        return sock
+
+    with inside(NAMESPACES / net.namespace("director"), open_link) as sock:
+        sock.send(vnet + macs + ethertype + packet)
+
+
+def mac_of(net: Net, host: str) -> str:
+    return net.run(host, ["cat", "/sys/class/net/eth0/address"]).stdout.strip()
+
+
+@pytest.mark.parametrize("kind", ["4in4", "6in6"])
+@pytest.mark.parametrize("strictness", ["0", "1"], ids=lambda value: f"rp_filter={value}")
+def test_kernel_unwraps_what_is_plain(kind: str, strictness: str, network: Networks) -> None:
+    net = routed(network(pair(Sysctl("net.ipv4.conf.all.rp_filter", strictness))))
+    assert realserver(net, "rs", "add", VIP4, VIP6, "--tunnel").returncode == 0
+    os.kill(tunnel_pid(net), signal.SIGSTOP)
+    elsewhere = outer(kind, inner(kind, b"for another host"))
+    elsewhere.dst = "10.0.0.99" if kind[-1] == "4" else "fd00::99"
+    marked = outer(kind, inner(kind, b"congested on the way"))
+    if kind[-1] == "4":
+        marked.tos = 3
+    else:
+        marked.tc = 3
+    with udp_socket(net, "rs", VIP4 if kind[0] == "4" else VIP6, 9) as server:
+        for packet in (elsewhere, marked, outer(kind, inner(kind, b"plain"))):
+            put_on_link(net, bytes(packet))
+        assert server.recv(100) == b"plain"
+        os.kill(tunnel_pid(net), signal.SIGCONT)
+        put_on_link(net, bytes(outer(kind, inner(kind, b"last"))))
+        assert server.recv(100) == b"last"
+
+
+def test_kernel_unwraps_for_addresses_that_are_added_later(network: Networks) -> None:
+    net = routed(network(pair()))
+    assert realserver(net, "rs", "add", VIP4, "--tunnel").returncode == 0
+    assert realserver(net, "rs", "add", "198.51.100.2").returncode == 0
+    late = outer("4in4", inner("4in4", b"late"))
+    late.payload.dst = "198.51.100.2"
+    with udp_socket(net, "rs", "198.51.100.2", 9) as server:
+        put_on_link(net, bytes(late))
+        assert server.recv(100) == b"late"
+        os.kill(tunnel_pid(net), signal.SIGSTOP)
+        put_on_link(net, bytes(late))
+        assert server.recv(100) == b"late"
+    os.kill(tunnel_pid(net), signal.SIGCONT)
 
 
 def pseudo_sum(packet: Packet) -> int:
