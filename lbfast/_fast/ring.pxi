@@ -189,8 +189,9 @@ cdef class Rings:
     interfaces: (name, ifindex) each.  program: classic BPF of the receiving sockets.  host:
     {ifindex: (name, mark, clear_mac)}: by which interface and with which SO_MARK frames that came
     in on ifindex go back to the host, and whether to the loopback's address.  onward, wrap:
-    {ifindex: SO_MARK} of frames that the host was sending, and of tunnelled super-frames.  fanout: the
-    option's value, -1 with one worker.  rx_usecs: longest sleep by the clock while many frames come (docs/rings.md), 0 = none.
+    {ifindex: SO_MARK} of frames that the host was sending, and of tunnelled super-frames.
+    fanout: the option's value, -1 with one worker.  rx_usecs: longest sleep by the clock while
+    many frames come (docs/rings.md), 0 = none.
     """
 
     cdef rings_t r
