@@ -286,7 +286,6 @@ class VrrpGlobals:
     delay_after_boot_us: int = 0
     garp_interval_us: int = 0  # between two on one interface
     gna_interval_us: int = 0
-    dynamic_interfaces: bool = False
     log_unknown_vrids: bool = False
     fifos: tuple[Fifo, ...] = ()  # `notify_fifo`, `vrrp_notify_fifo`
     fifo_states_on_reload: bool = False
@@ -294,9 +293,7 @@ class VrrpGlobals:
     nftables_table: str = "keepalived"
     nftables_priority: int = -1
     keep_addresses: bool = False  # option -V: addresses stay at stop
-    dump_path: str = "/tmp/keepalived.data"
-    stats_path: str = "/tmp/keepalived.stats"
-    json_path: str = "/tmp/keepalived.json"
+    fault_mails: bool = True  # False: `no_email_faults`
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ class Notifier:
         self._loop = loop
         self._fifos: dict[str, EventFifo] = {}
         self._mailer: Mailer | None = None
+        self._mailed = set(_MAIL)
 
     def configure(self, config: VrrpConfig) -> None:
         """Open the FIFOs of a configuration, close those it has no more."""
@@ -48,6 +49,8 @@ class Notifier:
                     logger.warning("%s: not opened: %s", path, error)
                     continue
                 self._fifos[path] = opened
+        silent = set() if config.settings.fault_mails else {State.FAULT}
+        self._mailed = set(_MAIL) - silent
         if self._mailer is None or self._mailer.mail != config.mail:
             if self._mailer is not None:
                 self._mailer.close()
@@ -62,7 +65,7 @@ class Notifier:
         if notify.any is not None:
             self._run(notify.any, kind, name, str(state), str(priority))
         self._write(f'{kind} "{name}" {state} {priority}')
-        if notify.smtp_alert and self._mailer is not None and state in _MAIL:
+        if notify.smtp_alert and self._mailer is not None and state in self._mailed:
             subject, body = _MAIL[state]
             what = "Group" if is_group else "Instance"
             self._mailer.send(f"VRRP {what} {name} - {subject}", f"VRRP {what} {body}")

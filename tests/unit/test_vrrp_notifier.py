@@ -14,6 +14,7 @@ from lbfast.model.vrrp import Fifo, Notify, VrrpConfig, VrrpGlobals
 from lbfast.notify.mail import Mailer
 from lbfast.vrrp.actions import State
 from lbfast.vrrp.notifier import Notifier
+from tests.unit.config_host import read
 
 QUIET = Notify()
 TALKS = Notify(priority_changes=True)
@@ -110,6 +111,22 @@ def test_mail_goes_out_only_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatc
 
     asyncio.run(act())
     assert sent == ["VRRP Instance VI_1 - Entering FAULT state"]
+
+
+def test_no_mail_about_faults_where_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr(Mailer, "send", lambda self, subject, body: sent.append(subject))
+    text = "global_defs {\n no_email_faults\n}\n"
+
+    async def act() -> None:
+        notifier = Notifier(asyncio.get_running_loop())
+        notifier.configure(read(text).configuration.vrrp)
+        for state in (State.FAULT, State.BACKUP):
+            notifier.entered("VI_1", state, 150, Notify(smtp_alert=True))
+        notifier.close()
+
+    asyncio.run(act())
+    assert sent == ["VRRP Instance VI_1 - Entering BACKUP state"]
 
 
 def test_missing_script_is_logged_and_holds_nothing_up(

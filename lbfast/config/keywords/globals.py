@@ -312,7 +312,7 @@ _RELOAD: Table = {
     "state_dump_file": Value("state_dump_file", string),
     "stats_dump_file": Value("stats_dump_file", string),
     "json_dump_file": Value("json_dump_file", string),
-    "json_version": Value("json_version", choice({"1": 1, "2": 2})),
+    "json_version": Ignored("the dump has one form", choice({"1": 1, "2": 2})),
     "use_symlink_paths": Ignored("paths are taken as they are written"),
     "set_supplementary_groups": Ignored("scripts get the groups of their user"),
     "iproute_usr_dir": Ignored("names of tables and scopes are built in", string),

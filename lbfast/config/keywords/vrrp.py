@@ -60,10 +60,10 @@ def _use_vmac(loader: Loader, draft: Draft, given: Statement) -> None:
     name, mac = "", b""
     words = iter(given.words[1:])
     for word in words:
-        if word == "netlink_notify_msg":
-            continue
-        if word == "group":
-            next(words, "")
+        if word in ("netlink_notify_msg", "group"):
+            _later_vmac(loader, given, word)
+            if word == "group":
+                next(words, "")
         elif ":" in word:
             mac = _mac(loader, given, word)
         elif name:
@@ -73,6 +73,13 @@ def _use_vmac(loader: Loader, draft: Draft, given: Statement) -> None:
         else:
             name = word
     draft.put("use_vmac", VmacWords(name, mac), given.place)
+
+
+def _later_vmac(loader: Loader, given: Statement, word: str) -> None:
+    """Notes a word of use_vmac that came with keepalived 2.4."""
+    loader.findings.note(
+        given.place, f"use_vmac: {word} has no effect here", "the interface is made without it"
+    )
 
 
 def _mac(loader: Loader, given: Statement, word: str) -> bytes:
@@ -152,6 +159,16 @@ def _old_checksum(given: Statement) -> str:
     return word
 
 
+def _old_unicast(loader: Loader, draft: Draft, given: Statement) -> None:
+    loader.note_once(given, "the checksum of keepalived before 1.3.6 is not sent")
+    draft.put("old_unicast_checksum", _old_checksum(given), given.place)
+
+
+def _native(loader: Loader, draft: Draft, given: Statement) -> None:
+    loader.note_once(given, "the family is that of the first address")
+    draft.put("native_ipv6", True, given.place)
+
+
 def _polling(loader: Loader, draft: Draft, given: Statement) -> None:
     raise Bad("deprecated here", "link states come by netlink")
 
@@ -220,8 +237,8 @@ _CORE: Table = {
     "unicast_fault_no_peer": Flag("unicast_fault_no_peer"),
     "mcast_dst_ip": Value("mcast_dst", address),
     "track_src_ip": Flag("track_src_ip"),
-    "old_unicast_checksum": Value("old_unicast_checksum", _old_checksum),
-    "native_ipv6": Flag("native_ipv6"),
+    "old_unicast_checksum": Call(_old_unicast),
+    "native_ipv6": Call(_native),
     "vrf": Value("vrf", string),
     "dont_track_primary": Flag("dont_track_primary"),
     "linkbeat_use_polling": Call(_polling),

@@ -53,17 +53,14 @@ def vrrp_globals(context: Context) -> VrrpGlobals:
             ("delay_after_boot_us", "vrrp_delay_after_boot_us"),
             ("garp_interval_us", "vrrp_garp_interval_us"),
             ("gna_interval_us", "vrrp_gna_interval_us"),
-            ("dynamic_interfaces", "dynamic_interfaces"),
             ("log_unknown_vrids", "log_unknown_vrids"),
             ("fifo_states_on_reload", "fifo_write_vrrp_states_on_reload"),
             ("default_interface", "default_interface"),
             ("nftables_priority", "nftables_priority"),
-            ("dump_path", "state_dump_file"),
-            ("stats_path", "stats_dump_file"),
-            ("json_path", "json_dump_file"),
         )
         if word in globals_
     }
+    fields["fault_mails"] = not globals_.get("no_email_faults", False)
     if globals_.get("nftables"):
         fields["nftables_table"] = globals_.get("nftables")
     return VrrpGlobals(fifos=_fifos(context, "", "vrrp_"), **fields)

@@ -1,0 +1,90 @@
+"""Details of the language that a mistake would change without a word."""
+
+from __future__ import annotations
+
+import pytest
+
+from lbfast.config.words import split, split_script
+from lbfast.model import TunnelType
+from tests.unit.config_host import complaints, read
+from tests.unit.test_config_status import INSTANCE, SERVICE
+
+
+@pytest.mark.covers("LEX-03")
+def test_what_follows_an_open_quote_is_no_word() -> None:
+    assert split('a b "c d') == ["a", "b"]
+
+
+@pytest.mark.covers("LEX-12")
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        pytest.param(r"\351", "\xe9", id="octal above seven bits"),
+        pytest.param(r"\xe9", "\xe9", id="hexadecimal"),
+        pytest.param(r"\ca", "\x01", id="control with a small letter"),
+        pytest.param(r"\cA", "\x01", id="control with a capital"),
+    ],
+)
+def test_escape_of_a_script_is_one_character(text: str, word: str) -> None:
+    assert split_script(text) == [word]
+
+
+@pytest.mark.covers("LEX-21")
+def test_sequence_to_a_negative_end_begins_at_minus_one() -> None:
+    found = complaints(read(SERVICE % "~SEQ(i,-3) foo${i}"))
+    assert [one.split("'")[1] for one in found] == ["foo-1", "foo-2", "foo-3"]
+
+
+@pytest.mark.covers("LEX-24")
+def test_timer_rounds_its_seventh_decimal() -> None:
+    text = SERVICE % "connect_timeout 0.0000016"
+    assert read(text).configuration.check.services[0].timing.connect_timeout_s == 0.000002
+
+
+@pytest.mark.covers("CFG-09")
+def test_same_router_id_in_the_other_family_is_another_router() -> None:
+    other = INSTANCE.replace(" V ", " W ").replace("10.0.0.1/24", "fe80::1/64")
+    loaded = read(INSTANCE % "" + other % "")
+    assert not loaded.findings.is_refused
+    assert len(loaded.configuration.vrrp.instances) == 2
+
+
+@pytest.mark.covers("CFG-09")
+def test_same_router_id_with_other_peers_is_another_router() -> None:
+    peers = "unicast_src_ip 10.0.0.9\n unicast_peer {\n 10.0.0.%d\n }"
+    first, other = INSTANCE % (peers % 2), INSTANCE.replace(" V ", " W ")
+    assert not read(first + other % (peers % 3)).findings.is_refused
+    assert read(first + other % (peers % 2)).findings.is_refused
+
+
+@pytest.mark.covers("CFG-38")
+def test_sorry_server_keeps_the_tunnel_of_its_service() -> None:
+    text = SERVICE.replace("NAT", "TUN type gue port 6080") % "sorry_server 10.3.3.3 80"
+    sorry = read(text).configuration.check.services[0].sorry
+    assert sorry is not None
+    assert (sorry.server.tun_type, sorry.server.tun_port) == (TunnelType.GUE, 6080)
+
+
+@pytest.mark.covers("CHK-07")
+@pytest.mark.parametrize(
+    ("keyword", "field"),
+    [
+        ("retry", "retry"),
+        ("delay_before_retry", "delay_before_retry_s"),
+        ("warmup", "warmup_s"),
+        ("delay_loop", "delay_loop_s"),
+        ("connect_timeout", "connect_timeout_s"),
+    ],
+)
+def test_time_of_each_block_is_its_own(keyword: str, field: str) -> None:
+    text = SERVICE.replace(
+        "10.2.2.2 80 {", f"10.2.2.2 80 {{\n {keyword} 3\n TCP_CHECK {{\n {keyword} 4\n }}"
+    ) % (f"{keyword} 2")
+    loaded = read(text)
+    assert complaints(loaded) == []
+    service = loaded.configuration.check.services[0]
+    server = service.servers[0]
+    timings = (service.timing, server.timing, server.checkers[0].timing)
+    assert [getattr(timing, field) for timing in timings] == [2, 3, 4]
+    assert [sum(v is not None for v in map(timing.__getattribute__, timing.__slots__))
+            for timing in timings] == [1, 1, 1]  # fmt: skip
