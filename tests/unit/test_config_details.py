@@ -6,6 +6,7 @@ import pytest
 
 from lbfast.config.words import split, split_script
 from lbfast.model import TunnelType
+from lbfast.model.check import FileCheck
 from tests.unit.config_host import complaints, read
 from tests.unit.test_config_status import INSTANCE, SERVICE
 
@@ -88,3 +89,51 @@ def test_time_of_each_block_is_its_own(keyword: str, field: str) -> None:
     assert [getattr(timing, field) for timing in timings] == [2, 3, 4]
     assert [sum(v is not None for v in map(timing.__getattribute__, timing.__slots__))
             for timing in timings] == [1, 1, 1]  # fmt: skip
+
+
+@pytest.mark.covers("CFG-23")
+def test_next_hop_weighs_up_to_256_and_routes_may_be_onlink() -> None:
+    line = "10.3.0.0/16 onlink nexthop via 10.0.0.2 dev eth0 weight 256 onlink"
+    loaded = read(INSTANCE % f"virtual_routes {{\n {line}\n }}")
+    assert complaints(loaded) == []
+    (route,) = loaded.configuration.vrrp.instances[0].routes
+    assert (route.onlink, route.nexthops[0].weight, route.nexthops[0].onlink) == (True, 256, True)
+
+
+@pytest.mark.covers("CHK-30")
+def test_weight_of_a_file_check_may_be_reversed() -> None:
+    check = "FILE_CHECK {\n track_file F\n weight 3 reverse\n }"
+    service = SERVICE.replace("10.2.2.2 80 {", f"10.2.2.2 80 {{\n {check}")
+    text = "track_file F {\n file /x\n}\n" + service
+    (found,) = read(text % "").configuration.check.services[0].servers[0].checkers
+    assert isinstance(found, FileCheck)
+    assert (found.weight, found.reverse) == (3, True)
+
+
+@pytest.mark.covers("VRP-22")
+def test_least_of_gratuitous_arps_is_one_without_a_second_burst() -> None:
+    loaded = read("global_defs {\n vrrp_min_garp\n}\n" + INSTANCE % "")
+    garp = loaded.configuration.vrrp.instances[0].garp
+    assert (garp.master_delay_us, garp.master_repeat) == (0, 1)
+
+
+@pytest.mark.covers("CFG-25")
+def test_static_address_without_device_is_the_default_interface_s() -> None:
+    text = "global_defs {\n default_interface eth1\n}\nstatic_ipaddress {\n 10.8.0.1/24\n}\n"
+    (address,) = read(text).configuration.vrrp.static_addresses
+    assert address.device == "eth1"
+
+
+@pytest.mark.covers("CFG-28")
+def test_persistence_of_no_time_is_none_and_reported() -> None:
+    loaded = read(SERVICE % "persistence_timeout 0")
+    assert loaded.findings.exit_status() == 5
+    assert loaded.configuration.check.services[0].services[0].timeout_s == 0
+
+
+@pytest.mark.covers("VRP-43")
+def test_limits_of_a_peer_s_ttl_ask_for_its_address_too() -> None:
+    peers = "unicast_src_ip 10.0.0.9\n unicast_peer {\n 10.0.0.2%s\n }"
+    for limit, expected in (("", False), (" min_ttl 254", True), (" max_ttl 255", True)):
+        (made,) = read(INSTANCE % (peers % limit)).configuration.vrrp.instances
+        assert made.check_unicast_src is expected
