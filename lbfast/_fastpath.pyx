@@ -1,10 +1,10 @@
 # cython: language_level=3
 """The data path: one extension, its parts in `_fast/`."""
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcmp, memcpy, memmove, memset, strcmp, strcpy, strncpy
 from posix.mman cimport (
-    MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE,
-    mmap, munmap,
+    MAP_ANONYMOUS, MAP_FAILED, MAP_FIXED, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, PROT_NONE,
+    PROT_READ, PROT_WRITE, mmap, munmap,
 )
 from posix.unistd cimport close
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
@@ -61,6 +61,7 @@ cdef extern from "errno.h" nogil:
     enum:
         EAFNOSUPPORT
 
+include "_fast/memory.pxi"
 include "_fast/map.pxi"
 include "_fast/arena.pxi"
 include "_fast/edits.pxi"

@@ -8,7 +8,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset, strcmp, strcpy, memmove
 
 cdef enum:
-    LAYOUT_VERSION = 4
+    LAYOUT_VERSION = 5
     HEADER_SIZE = 4096            # and behind it the rules that mark packets
     SCRATCH_SIZE = 8 << 20
     MAX_OUTS = 4096
@@ -17,46 +17,38 @@ cdef enum:
 cdef uint64_t ARENA_MAGIC = 0x6C62666173743031          # "lbfast01"
 
 
-cdef uint64_t arena_size(uint32_t conns, uint32_t dests, uint32_t svcs) noexcept nogil:
-    """Bytes that a region of that many records takes."""
-    return (
-        HEADER_SIZE + 2 * MAX_MARKS * sizeof(mark_t)
-        + <uint64_t>conns * (sizeof(conn_t) + sizeof(conn6_t) + sizeof(conn_ext_t))
-        + <uint64_t>conns * sizeof(conn_full_t) + laddrs_for(svcs) * sizeof(laddr_t)
-        + <uint64_t>dests * sizeof(dest_t) + <uint64_t>svcs * sizeof(svc_t)
-        + MAX_WORKERS * (<uint64_t>dests + svcs + 1) * sizeof(counts_t)
-    )
-
-
-cdef void arena_map(engine_t *e, void *region) noexcept nogil:
-    """Point the engine's arrays into the region."""
-    cdef uint8_t *at = <uint8_t *>region + HEADER_SIZE
+cdef uint64_t arena_lay(engine_t *e, void *region) noexcept nogil:
+    """Point the engine's arrays into a region of its numbers of records; returns the region's
+    size.  Large arrays begin with a huge page of their own, so that what is never used of them
+    (IPv6 addresses, FULLNAT, extensions) takes no memory."""
+    cdef uint64_t at = HEADER_SIZE, conns = e.max_conns, dests = e.max_dests, svcs = e.max_svcs
     LB_STATIC_ASSERT(sizeof(header_t) <= HEADER_SIZE)
     LB_STATIC_ASSERT(sizeof(mark_t) == 80)       # a set takes whole pages: records stay aligned
+    LB_STATIC_ASSERT(sizeof(conn_t) == 64 and sizeof(conn6_t) == 64)
     e.region = region
     e.header = <header_t *>region
-    e.mark_sets = <mark_t *>at
-    at += 2 * MAX_MARKS * sizeof(mark_t)
-    e.conns = <conn_t *>at
-    at += <uint64_t>e.max_conns * sizeof(conn_t)
-    e.conns6 = <conn6_t *>at
-    at += <uint64_t>e.max_conns * sizeof(conn6_t)
-    e.exts = <conn_ext_t *>at
-    at += <uint64_t>e.max_conns * sizeof(conn_ext_t)
-    e.fulls = <conn_full_t *>at
-    at += <uint64_t>e.max_conns * sizeof(conn_full_t)
-    e.dests = <dest_t *>at
-    at += <uint64_t>e.max_dests * sizeof(dest_t)
-    e.svcs = <svc_t *>at
-    at += <uint64_t>e.max_svcs * sizeof(svc_t)
     e.max_laddrs = <uint32_t>laddrs_for(e.max_svcs)
-    e.laddrs = <laddr_t *>at
-    at += <uint64_t>e.max_laddrs * sizeof(laddr_t)
-    e.dest_counts = <counts_t *>at
-    at += MAX_WORKERS * <uint64_t>e.max_dests * sizeof(counts_t)
-    e.svc_counts = <counts_t *>at
-    at += MAX_WORKERS * <uint64_t>e.max_svcs * sizeof(counts_t)
-    e.total_counts = <counts_t *>at
+    e.mark_sets = <mark_t *>arena_part(region, &at, 2 * MAX_MARKS * sizeof(mark_t))
+    e.total_counts = <counts_t *>arena_part(region, &at, MAX_WORKERS * sizeof(counts_t))
+    e.svcs = <svc_t *>arena_part(region, &at, svcs * sizeof(svc_t))
+    e.dests = <dest_t *>arena_part(region, &at, dests * sizeof(dest_t))
+    e.svc_counts = <counts_t *>arena_part(region, &at, MAX_WORKERS * svcs * sizeof(counts_t))
+    e.dest_counts = <counts_t *>arena_part(region, &at, MAX_WORKERS * dests * sizeof(counts_t))
+    e.laddrs = <laddr_t *>arena_part(region, &at, e.max_laddrs * sizeof(laddr_t))
+    e.conns = <conn_t *>arena_part(region, &at, conns * sizeof(conn_t))
+    e.conns6 = <conn6_t *>arena_part(region, &at, conns * sizeof(conn6_t))
+    e.fulls = <conn_full_t *>arena_part(region, &at, conns * sizeof(conn_full_t))
+    e.exts = <conn_ext_t *>arena_part(region, &at, conns * sizeof(conn_ext_t))
+    return huge_up(at)
+
+
+cdef void *arena_part(void *region, uint64_t *at, uint64_t size) noexcept nogil:
+    """Return where an array begins; `at` (bytes) moves behind it."""
+    if size >= HUGE_PAGE:
+        at[0] = huge_up(at[0] if at[0] > HUGE_PAGE else HUGE_PAGE)
+    at[0] = (at[0] + 63) & ~<uint64_t>63
+    at[0] += size
+    return <uint8_t *>region + (at[0] - size)
 
 
 cdef void arena_format(engine_t *e, uint64_t seed, const char *boot_id) noexcept nogil:
@@ -102,18 +94,18 @@ cdef void settings_default(settings_t *s) noexcept nogil:
 cdef bint engine_derive(engine_t *e, uint32_t nworkers) noexcept nogil:
     """Allocate what lies outside of the region; False when there is no memory."""
     cdef uint32_t i, nbuckets = 256
-    while nbuckets < e.max_conns:
+    while nbuckets < 2 * <uint64_t>e.max_conns and nbuckets < 0x80000000U:     # short chains
         nbuckets *= 2
     e.nworkers = nworkers
     e.seed = e.header.seed
     e.settings = e.header.settings
     e.bucket_mask = nbuckets - 1
-    e.buckets = <uint32_t *>malloc(<size_t>nbuckets * sizeof(uint32_t))
+    e.buckets = <uint32_t *>memory_take(<uint64_t>nbuckets * sizeof(uint32_t))
     e.scheds = <sched_t *>calloc(e.max_svcs, sizeof(sched_t))
     e.workers = <worker_t *>calloc(nworkers + 1, sizeof(worker_t))
     e.template_mask = 65535
     e.templates = <uint32_t *>malloc(65536 * sizeof(uint32_t))
-    e.flows = <known_t *>calloc(e.max_conns, sizeof(known_t))
+    e.flows = <known_t *>memory_take(<uint64_t>e.max_conns * sizeof(known_t))
     e.outers = <outer_t *>calloc(e.max_dests, sizeof(outer_t))
     e.generation = GENERATION
     if (
@@ -150,7 +142,7 @@ cdef bint worker_init(engine_t *e, worker_t *w, uint32_t index) noexcept nogil:
     w.ip_id = <uint16_t>e.seed
     w.total = &e.total_counts[index]
     w.outs = <out_t *>malloc(MAX_OUTS * sizeof(out_t))
-    w.scratch = <uint8_t *>malloc(SCRATCH_SIZE)
+    w.scratch = <uint8_t *>memory_take(SCRATCH_SIZE)
     w.wheel.heads = <uint32_t *>malloc(WHEEL_SLOTS * sizeof(uint32_t))
     w.routes = calloc(ROUTE_CACHE, sizeof(cached_t))
     w.pending = calloc(1, sizeof(pending_t))
@@ -173,7 +165,7 @@ cdef void worker_free(worker_t *w) noexcept nogil:
         for i in range(waiting.n):
             free(waiting.waiting[i].memory)
     free(w.outs)
-    free(w.scratch)
+    memory_give(w.scratch, SCRATCH_SIZE)
     free(w.wheel.heads)
     free(w.routes)
     free(w.pending)
@@ -192,9 +184,9 @@ cdef void engine_free(engine_t *e) noexcept nogil:
             worker_free(&e.workers[i])
         free(e.workers[e.nworkers].wheel.heads)
     handover_free(e)
-    free(e.buckets)
+    memory_give(e.buckets, (<uint64_t>e.bucket_mask + 1) * sizeof(uint32_t))
     locals_free(e)
-    free(e.flows)
+    memory_give(e.flows, <uint64_t>e.max_conns * sizeof(known_t))
     free(e.outers)
     free(e.templates)
     free(e.scheds)
@@ -217,13 +209,16 @@ ctypedef struct repair_t:         # what attaching found
     uint32_t broken               # records that made no sense and were given up
 
 
-cdef void engine_attach(engine_t *e, uint32_t now, repair_t *found) noexcept nogil:
-    """Rebuild lists, chains, timers and counts from the records."""
+cdef void engine_attach(engine_t *e, uint32_t now, bint fresh, repair_t *found) noexcept nogil:
+    """Rebuild lists, chains, timers and counts from the records; in a fresh region there are
+    none, and it is not read, as that would take its memory."""
     cdef uint32_t i
     memset(found, 0, sizeof(repair_t))
     for i in range(e.nworkers + 1):
         e.workers[i].now = now
         e.workers[i].wheel.slot = now // TICKS_PER_SLOT
+    if fresh:
+        return
     attach_marks(e, found)
     attach_services(e, found)
     attach_laddrs(e, found)
@@ -239,7 +234,8 @@ cdef void attach_dests(engine_t *e, repair_t *found) noexcept nogil:
     for i in range(e.max_dests):
         d = &e.dests[i]
         if not d.flags & DEST_USED:
-            d.flags = 0
+            if d.flags:
+                d.flags = 0
             continue
         if not dest_sane(e, d) or (d.flags & DEST_AVAILABLE and not attach_member(e, d, i)):
             d.flags = 0

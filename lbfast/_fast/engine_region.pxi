@@ -2,8 +2,6 @@
 import errno as _errno
 import os as _os
 
-from libc.stdint cimport uintptr_t
-
 
 cdef addr_t addr_of(bytes raw) except *:
     """Take 4 or 16 bytes; b"" is the zero address."""
@@ -56,18 +54,18 @@ cdef class RegionFace:
         cdef repair_t found
         cdef void *region
         cdef bint fresh
-        self.e.region_size = arena_size(self.e.max_conns, self.e.max_dests, self.e.max_svcs)
+        self.e.region_size = arena_lay(&self.e, NULL)
         if fd >= 0 and _os.fstat(fd).st_size not in (0, self.e.region_size):
             raise ValueError("arena of another size")
         if fd >= 0:
             _os.ftruncate(fd, self.e.region_size)
-        region = mmap(
-            NULL, self.e.region_size, PROT_READ | PROT_WRITE,
-            MAP_SHARED if fd >= 0 else MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, fd, 0,
+        region = memory_map(
+            self.e.region_size, PROT_READ | PROT_WRITE,
+            MAP_SHARED if fd >= 0 else MAP_PRIVATE | MAP_ANONYMOUS, fd,
         )
-        if region == MAP_FAILED:
+        if region == NULL:
             raise MemoryError("cannot map the arena")
-        arena_map(&self.e, region)
+        arena_lay(&self.e, region)
         fresh = self.e.header.magic == 0
         if fresh:
             arena_format(&self.e, seed or int.from_bytes(_os.urandom(8), "little"), boot_id)
@@ -75,7 +73,7 @@ cdef class RegionFace:
             raise ValueError(f"arena of layout {self.e.header.version}, expected {LAYOUT_VERSION}")
         if not engine_derive(&self.e, workers):
             raise MemoryError("cannot allocate the engine")
-        engine_attach(&self.e, now, &found)
+        engine_attach(&self.e, now, fresh, &found)
         if not fresh:
             self.found = found
         self.e.header.settings = self.e.settings

@@ -10,6 +10,7 @@ cdef class Reader:
     def __cinit__(self, int fd):
         """Map the file; ValueError when it is no arena of this layout, or not a whole one."""
         cdef header_t head
+        cdef void *region
         cdef bytes raw = _os.pread(fd, sizeof(header_t), 0)
         memset(&self.e, 0, sizeof(engine_t))
         if len(raw) < sizeof(header_t):
@@ -20,14 +21,13 @@ cdef class Reader:
         self.e.max_conns = head.max_conns
         self.e.max_dests = head.max_dests
         self.e.max_svcs = head.max_svcs
-        self.e.region_size = arena_size(head.max_conns, head.max_dests, head.max_svcs)
+        self.e.region_size = arena_lay(&self.e, NULL)
         if <uint64_t>_os.fstat(fd).st_size != self.e.region_size:
             raise ValueError("arena of another size than its header says")
-        self.e.region = mmap(NULL, self.e.region_size, PROT_READ, MAP_SHARED, fd, 0)
-        if self.e.region == MAP_FAILED:
-            self.e.region = NULL
+        region = memory_map(self.e.region_size, PROT_READ, MAP_SHARED, fd)
+        if region == NULL:
             raise MemoryError("cannot map the arena")
-        arena_map(&self.e, self.e.region)
+        arena_lay(&self.e, region)
 
     def __dealloc__(self):
         if self.e.region != NULL:

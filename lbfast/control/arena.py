@@ -22,7 +22,7 @@ CLONE_NEWNS = 0x00020000
 MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
 HEADER = struct.Struct("=QIIIIIII")  # magic, version, three record sizes, three numbers
 MAGIC = 0x6C62666173743031
-LAYOUT_VERSION = 4
+LAYOUT_VERSION = 5
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 _libc = ctypes.CDLL(None, use_errno=True)
