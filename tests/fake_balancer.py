@@ -155,6 +155,9 @@ class FakeBalancer:
     def connections(self) -> Iterator[Connection]:
         yield from self.entries
 
+    def listing(self, *, with_engines: bool) -> Iterator[bytes] | None:
+        return None
+
     def table_size(self) -> int:
         return 4096
 

@@ -9,6 +9,10 @@ cdef class StateFace(SchedulerFace):
         end.  A row: see conn_tuple."""
         return conn_rows(&self.e, start, limit, self.e.workers[0].now)
 
+    def text(self, uint32_t start, bytes names, bint with_engines):
+        """Return (rows, next) as text; see conn_text."""
+        return conn_text(&self.e, start, self.e.workers[0].now, names, with_engines)
+
     def marks_replace(self, list rules):
         """Set the rules that mark packets, in order; the last match decides.
 

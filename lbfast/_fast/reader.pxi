@@ -37,6 +37,12 @@ cdef class Reader:
         """Return (rows, next) as Engine.connections does."""
         return conn_rows(&self.e, start, limit, <uint32_t>(now_ns // NS_PER_TICK))
 
+    def text(self, uint32_t start, uint64_t now_ns, bytes names, bint with_engines):
+        """Return (rows, next): rows as `ipvsadm -Lnc` shows them; see conn_text."""
+        return conn_text(
+            &self.e, start, <uint32_t>(now_ns // NS_PER_TICK), names, with_engines
+        )
+
 
 cdef tuple conn_rows(engine_t *e, uint32_t start, uint32_t limit, uint32_t now):
     """Up to `limit` connections from record `start` on, and where to go on; 0 at the end."""

@@ -147,12 +147,20 @@ def _services(balancer: Balancer, style: fmt.Style) -> list[ServiceState]:
 
 def _list_connections(context: Context, style: fmt.Style) -> None:
     with _lowest_priority():
-        connections = iter(context.balancer.connections())
-        first = next(connections, None)  # a refusal comes before the title
-        context.output.write(fmt.connection_title(style))
-        if first is not None:
-            context.output.write(fmt.connection_row(first, style))
-        context.output.writelines(fmt.connection_row(row, style) for row in connections)
+        rows = _connection_rows(context.balancer, style)
+        first = next(rows, "")  # a refusal comes before the title
+        context.output.write(fmt.connection_title(style) + first)
+        context.output.writelines(rows)
+
+
+def _connection_rows(balancer: Balancer, style: fmt.Style) -> Iterator[str]:
+    """Yields the rows of the connection table, one or many at a time."""
+    blocks = None
+    if style.names is None:
+        blocks = balancer.listing(with_engines=style.columns is fmt.Columns.PERSISTENT_CONN)
+    if blocks is None:
+        return (fmt.connection_row(connection, style) for connection in balancer.connections())
+    return (block.decode("utf-8", "surrogateescape") for block in blocks)
 
 
 @contextlib.contextmanager

@@ -75,6 +75,10 @@ class Balancer(Protocol):
     def connections(self) -> Iterator[Connection]:
         """Yields the connection table in no order; entries may come and go meanwhile."""
 
+    def listing(self, *, with_engines: bool) -> Iterator[bytes] | None:
+        """Yields the same as finished rows of `ipvsadm -Lnc`, thousands at a time, with what
+        persistence engines found where asked; None: connections() has to do."""
+
     def table_size(self) -> int:
         """Returns the size of the connection hash table that listings show."""
 

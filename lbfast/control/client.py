@@ -149,6 +149,15 @@ class Client:
         for row in self._rows(m.Connections(), list[m.ConnectionRow]):
             yield Connection(*row)
 
+    def listing(self, *, with_engines: bool) -> Iterator[bytes] | None:
+        fd = self._arena()
+        if fd < 0:
+            return None
+        from lbfast.control.tables import read_listing
+
+        with os.fdopen(fd):  # it stays mapped
+            return read_listing(fd, with_engines=with_engines)
+
     def table_size(self) -> int:
         return self._ask(m.TableSize(), int)
 

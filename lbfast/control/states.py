@@ -15,6 +15,14 @@ SCTP = (
     "NONE", "INIT1", "INIT", "C-SENT", "C-REPLIED", "C-WAIT", "COOKIE",
     "C-ECHOED", "ESTABLISHED", "S-SENT", "S-RECEIVED", "S-ACK-SENT", "REJECTED", "CLOSED",
 )  # fmt: skip
+_CELL = 12  # the compiled listing's column, with the blank behind it
+
+
+def cells() -> bytes:
+    """Returns the names as the compiled listing takes them (_fast/listing.pxi)."""
+    numbered = [tuple(list(names) + ["NONE"] * (16 - len(names))) for names in (TCP, SCTP)]
+    names = (*numbered[0], *numbered[1], "UDP", "NONE", "ASSURED")
+    return b"".join(name.ljust(_CELL).encode() for name in names)
 
 
 def name(protocol: int, state: int, flags: int) -> str:

@@ -37,6 +37,7 @@ __all__ = ["REASONS", "RX_USECS", "Engine", "Rings", "Tables", "open_engine"]
 
 CHUNK = 4096  # connections read at a time
 STATE_FLAGS = states.TEMPLATE | states.ASSURED
+CELLS = states.cells()
 PE_NAME = "sip"  # the only persistence engine there is
 NO_PORTS = (
     "net.ipv4.ip_local_port_range leaves no port to local addresses: found all of 1025 to 65535 "
@@ -174,6 +175,9 @@ class Tables:
     def connections(self) -> Iterator[Connection]:
         return _read(self.engine.connections)
 
+    def listing(self, *, with_engines: bool) -> Iterator[bytes]:
+        return _blocks(lambda start: self.engine.text(start, CELLS, with_engines))
+
     def table_size(self) -> int:
         return self.engine.table_size
 
@@ -249,11 +253,21 @@ class Tables:
 def read_connections(fd: int) -> Iterator[Connection]:
     """Yields the connections in the arena file of a director that may be at work, which it does
     not disturb; ControlError when the file is none, or of another version of lbfast."""
+    reader = _reader(fd)
+    return _read(lambda start, limit: reader.connections(start, limit, time.monotonic_ns()))
+
+
+def read_listing(fd: int, *, with_engines: bool) -> Iterator[bytes]:
+    """Yields the same as rows of `ipvsadm -Lnc`, a block at a time."""
+    reader = _reader(fd)
+    return _blocks(lambda start: reader.text(start, time.monotonic_ns(), CELLS, with_engines))
+
+
+def _reader(fd: int) -> Reader:
     try:
-        reader = Reader(fd)
+        return Reader(fd)
     except ValueError as wrong:
         raise ControlError(f"cannot read the director's connections: {wrong}") from None
-    return _read(lambda start, limit: reader.connections(start, limit, time.monotonic_ns()))
 
 
 def _read(rows_from: Callable[[int, int], tuple[list[Any], int]]) -> Iterator[Connection]:
@@ -261,6 +275,16 @@ def _read(rows_from: Callable[[int, int], tuple[list[Any], int]]) -> Iterator[Co
     while True:
         rows, start = rows_from(start, CHUNK)
         yield from map(_connection, rows)
+        if not start:
+            return
+
+
+def _blocks(block_from: Callable[[int], tuple[bytes, int]]) -> Iterator[bytes]:
+    start = 0
+    while True:
+        block, start = block_from(start)
+        if block:
+            yield block
         if not start:
             return
 
