@@ -26,7 +26,6 @@ from netns.build import Net
 from netns.topo import FORWARDING, Address, Host, Route, Sysctl, Topology, addresses, link
 
 SWITCHES = ("rx", "tx", "sg", "tso", "gso", "gro")
-GRO_FLUSH_NS, GRO_POLLS = 30_000, 2
 DIRECT = {4: "10.0.0.2", 6: "fd00:0:0::2"}
 FAMILIES = (4, 6)
 LOCALS = range(250, 254)  # FULLNAT keeps a port until its connection has expired
@@ -119,9 +118,6 @@ def ground(
     with Net(topology(subjects)) as net, ExitStack() as stack:
         if offloads:
             switch_on_offloads(net)
-            for number, subject in enumerate(subjects, 1):
-                if subject.method == "tun":
-                    merge_tunnelled(net, f"s{number}")
         places = {}
         for number, subject in enumerate(subjects, 1):
             if subject.has_director:
@@ -130,22 +126,6 @@ def ground(
                 stack.enter_context(subject.set_up(place))
                 places[subject.name] = place
         yield Ground(net, places)
-
-
-def merge_tunnelled(net: Net, interface: str) -> None:
-    """Let an interface of the server merge what arrives in tunnels, as the driver of a card does.
-
-    A tunnelled super-frame travels in pieces.  veth hands each to the stack by itself: its GRO
-    takes frames of packet sockets only with rx-udp-gro-forwarding, and puts more than one together
-    only when its poll waits a little.
-    """
-    queue = f"/sys/class/net/{interface}"
-    commands = [
-        f"ethtool -K {interface} rx-udp-gro-forwarding on",
-        f"echo {GRO_FLUSH_NS} > {queue}/gro_flush_timeout",
-        f"echo {GRO_POLLS} > {queue}/napi_defer_hard_irqs",
-    ]
-    net.run("server", ["sh", "-ec", "\n".join(commands)])
 
 
 def switch_on_offloads(net: Net) -> None:

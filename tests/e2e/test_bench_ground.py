@@ -48,12 +48,3 @@ def test_subject_carries_requests_as_its_method_does(
         assert ip_address(client) not in seen
     else:
         assert seen == {ip_address(client)}
-
-
-def test_tunnelled_pieces_are_merged_where_every_offload_is_on() -> None:
-    with ground(["lbfast-tun"], offloads=True) as made:
-        shown = made.net.run("server", ["ethtool", "-k", "s1"]).stdout
-        waits = made.net.run("server", ["cat", "/sys/class/net/s1/gro_flush_timeout"]).stdout
-        assert "rx-udp-gro-forwarding: on" in shown
-        assert "generic-receive-offload: on" in shown
-        assert int(waits) > 0
