@@ -137,3 +137,41 @@ def test_limits_of_a_peer_s_ttl_ask_for_its_address_too() -> None:
     for limit, expected in (("", False), (" min_ttl 254", True), (" max_ttl 255", True)):
         (made,) = read(INSTANCE % (peers % limit)).configuration.vrrp.instances
         assert made.check_unicast_src is expected
+
+
+@pytest.mark.covers("VRP-42", "VRP-45")
+def test_strict_instance_waits_for_three_adverts_whatever_global_defs_say() -> None:
+    loaded = read("global_defs {\n vrrp_strict\n vrrp_down_timer_adverts 5\n}\n" + INSTANCE % "")
+    assert loaded.configuration.vrrp.instances[0].down_timer_adverts == 3
+
+
+@pytest.mark.covers("VRP-47")
+def test_addresses_above_255_are_set_but_not_advertised() -> None:
+    lines = "".join(f" 10.4.{n >> 8}.{n & 255}\n" for n in range(300))
+    (made,) = read(
+        f"vrrp_instance V {{\n interface eth0\n virtual_router_id 3\n"
+        f" virtual_ipaddress {{\n{lines} }}\n}}\n"
+    ).configuration.vrrp.instances
+    assert (len(made.addresses), len(made.excluded)) == (255, 45)
+
+
+@pytest.mark.covers("VRP-52")
+def test_delay_up_is_the_one_down_unless_said() -> None:
+    text = "interface_up_down_delays {\n eth0 2 3\n eth1 4\n}\n"
+    first, second = read(text).configuration.vrrp.up_down_delays
+    assert (first.down_us, first.up_us) == (2_000_000, 3_000_000)
+    assert (second.down_us, second.up_us) == (4_000_000, 4_000_000)
+
+
+@pytest.mark.covers("VRP-39")
+def test_five_octets_of_a_mac_get_the_router_id_as_the_sixth() -> None:
+    (made,) = read(INSTANCE % "use_vmac vr3 02:00:5e:00:01").configuration.vrrp.instances
+    assert made.vmac is not None
+    assert made.vmac.mac == bytes((2, 0, 0x5E, 0, 1, 3))
+
+
+@pytest.mark.covers("VRP-30")
+def test_process_quorum_above_its_maximum_is_no_tracker() -> None:
+    text = "vrrp_track_process P {\n process a\n quorum 3\n quorum_max %d\n}\n"
+    assert read(text % 2).configuration.vrrp.processes == ()
+    assert len(read(text % 3).configuration.vrrp.processes) == 1
