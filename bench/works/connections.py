@@ -15,7 +15,7 @@ from bench.plan import Plan
 from bench.rows import Row
 
 NAME = "connections"
-SECONDS, QUICK_SECONDS = 80.0, 9.0
+SECONDS, QUICK_SECONDS = 60.0, 8.0
 LIMIT = "reflector"
 METHODS = ("lbfast-dr", "lbfast-nat", "lbfast-tun")
 PEERS = ("none", *METHODS[:2], "nft-forward", "nft-dnat", "ipvs-dr", "ipvs-nat")

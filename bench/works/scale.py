@@ -17,7 +17,7 @@ from bench.subjects.base import Place, endpoint
 from lbfast.selfcall import COMMAND, environment
 
 NAME = "scale"
-SECONDS, QUICK_SECONDS = 80.0, 9.0
+SECONDS, QUICK_SECONDS = 70.0, 8.0
 SUBJECT, LIMIT = "lbfast-dr", "reflector"
 SIZES, QUICK_SIZES = (1, 10, 100, 1_000, 10_000), (1, 1_000)
 SERVERS_NET, FIRST_PORT = "10.200", 10_000
