@@ -330,7 +330,7 @@ cdef void attach_conns(engine_t *e, repair_t *found) noexcept nogil:
 cdef uint32_t conn_owner(engine_t *e, uint32_t i) noexcept nogil:
     """Return which worker handles the packets of a connection."""
     cdef conn_t *c = &e.conns[i]
-    return (conn_hash(e.seed, c.caddr, c.cport, c.protocol) & e.bucket_mask) % e.nworkers
+    return hash_owner(e, conn_hash(e.seed, c.caddr, c.cport, c.protocol))
 
 
 cdef bint attach_conn(engine_t *e, uint32_t i) noexcept nogil:

@@ -167,6 +167,7 @@ cdef void batch_classify(engine_t *e, worker_t *w, batch_t *b, uint32_t i) noexc
         w.verdicts[<int>v] += 1
     elif e.nworkers > 1 and packet_owner(e, w, p) != w.index:
         v = hand_over(w, p, packet_owner(e, w, p))
+        w.verdicts[<int>DROP] += v == DROP
     b.verdicts[i] = v
 
 

@@ -80,7 +80,7 @@ cdef inline bint local_is(engine_t *e, uint32_t i, const ends_t *t) noexcept nog
 cdef bint is_stray(engine_t *e, uint32_t i, uint32_t hash) noexcept nogil:
     """Whether replies, spread by that hash, belong to another worker than the connection: it was
     made by another number of workers."""
-    return (hash & e.bucket_mask) % e.nworkers != conn_owner(e, i)
+    return hash_owner(e, hash) != conn_owner(e, i)
 
 
 cdef void local_chain(engine_t *e, uint32_t i) noexcept nogil:

@@ -20,6 +20,12 @@ cdef inline uint32_t conn_hash(
     return <uint32_t>(h >> 32)
 
 
+cdef inline uint32_t hash_owner(const engine_t *e, uint32_t hash) noexcept nogil:
+    """Return the worker that a chain belongs to, and with it the connections in it; the program
+    of control/fanout.py computes the same."""
+    return (hash & e.bucket_mask) % e.nworkers
+
+
 cdef inline uint32_t bytes_hash(uint64_t seed, const uint8_t *p, uint32_t n) noexcept nogil:
     cdef uint64_t h = seed
     cdef uint32_t i

@@ -12,33 +12,26 @@ cdef class Engine(StateFace):
     cdef int stopping             # workers leave their loops
 
     def process(self, list frames, uint64_t now_ns):
-        """Run frames through the data path as worker 0.
+        """Run frames through the data path as worker 0; what it hands over, its owner settles.
 
         frames: (ifindex, vnet, frame): the 10 bytes of a virtio-net header (b"" none) and the
         Ethernet frame.  Returns (kind, ifindex, vnet, frame) each: kind 0 leaves on that
         interface, kind 1 goes back to the host as if it had come in there.  Frames that were
         never the data path's are in neither; see verdicts.
         """
-        cdef worker_t *w = &self.e.workers[0]
         cdef uint8_t *memory = <uint8_t *>malloc(MAX_FRAME + 2 * HEADROOM)
         if memory == NULL:
             raise MemoryError
         self.outs = []
-        w.sink = <void *>self
-        w.flush = collect
         try:
-            batch_time(w, now_ns)
+            process_begin(&self.e, <void *>self, now_ns)
             for ifindex, vnet, frame in frames:
-                process_one(&self.e, w, memory, ifindex, vnet, frame)
-                w.flush(w)
-                w.scratch_used = 0
-            w.flush(w)
-            w.scratch_used = 0
+                process_one(&self.e, memory, ifindex, vnet, frame)
             if self.e.outside != NULL and not lb_load_seq(&(<outside_t *>self.e.outside).served):
                 serve_told(<outside_t *>self.e.outside)
         finally:
             free(memory)
-            w.sink = NULL
+            process_end(&self.e)
         outs = self.outs
         self.outs = None
         return outs
@@ -51,9 +44,18 @@ cdef class Engine(StateFace):
             worker_run(&self.e, &self.e.workers[index], &rings.r, &self.stopping)
         self.e.workers[index].sink = NULL
 
+    def handed(self):
+        """Return how many packets came to a worker that had to hand them to another."""
+        cdef uint32_t i
+        return sum([self.e.workers[i].handed for i in range(self.e.nworkers)])
+
+    def spread(self):
+        """Return what decides the owner of a connection: (seed, mask, workers), as hash_owner."""
+        return self.e.seed, self.e.bucket_mask, self.e.nworkers
+
     def stop(self):
         """Ask the workers to leave their loops; wake their rings to have it done at once."""
-        self.stopping = 1
+        lb_publish(<uint32_t *>&self.stopping, 1)
 
     def restart(self):
         """After stop(), once all workers have left: let run() be called again."""

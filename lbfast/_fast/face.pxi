@@ -5,7 +5,7 @@ REASONS = (
     "no-route", "no-neighbour", "ttl", "mtu", "mtu-tiny", "bad-checksum", "martian",
     "fragment-timeout", "fragment-bad", "fragment-memory", "icmp-related", "defence",
     "no-pe-data", "reply-unreachable", "ip-option", "gso", "no-local-address", "out-full",
-    "backpressure", "scheduler", "relayed",
+    "backpressure", "scheduler", "relayed", "handover-full",
 )
 VERDICTS = ("drop", "next", "sent", "host", "ignore", "held")
 
@@ -185,15 +185,47 @@ cdef void batch_time(worker_t *w, uint64_t now_ns) noexcept nogil:
         pending_run(w)
 
 
+cdef void process_begin(engine_t *e, void *sink, uint64_t now_ns) noexcept:
+    """Let every worker's outs be collected, and tell it the time."""
+    cdef worker_t *w
+    cdef uint32_t k
+    for k in range(e.nworkers):
+        w = &e.workers[k]
+        w.sink = sink
+        w.flush = collect
+        batch_time(w, now_ns)
+    process_flush(e)
+
+
+cdef void process_end(engine_t *e) noexcept:
+    cdef uint32_t k
+    for k in range(e.nworkers):
+        e.workers[k].sink = NULL
+
+
+cdef void process_flush(engine_t *e) noexcept:
+    """Settle what the workers handed to one another, and collect all outs."""
+    cdef worker_t *w
+    cdef came_t came
+    cdef uint32_t k, handed = 1
+    memset(&came, 0, sizeof(came_t))
+    while handed:
+        handed = 0
+        for k in range(e.nworkers):
+            w = &e.workers[k]
+            if e.nworkers > 1:
+                handed += handover_run(e, w, &came)
+            w.flush(w)
+            w.scratch_used = w.to_wake = 0
+
+
 cdef int process_one(
-    engine_t *e, worker_t *w, uint8_t *memory, uint32_t ifindex, bytes vnet, bytes frame
+    engine_t *e, uint8_t *memory, uint32_t ifindex, bytes vnet, bytes frame
 ) except -1:
     cdef frame_t f
-    cdef pkt_t p
-    cdef uint32_t link = link_find(&e.world, ifindex)
     if len(frame) > MAX_FRAME:
         raise ValueError(f"frame of {len(frame)} bytes, at most {MAX_FRAME}")
-    if link == NO_INDEX:
+    if link_find(&e.world, ifindex) == NO_INDEX:
         raise ValueError(f"no link with index {ifindex}")
     memset(&f, 0, sizeof(f))
     f.data = memory + HEADROOM
@@ -201,11 +233,8 @@ cdef int process_one(
     f.len = f.wire_len = len(frame)
     if len(vnet) >= sizeof(vnet_t):
         memcpy(&f.vnet, <const char *>vnet, sizeof(vnet_t))
-    if e.nworkers == 1:
-        frames_run(e, w, &f, 1, ifindex)
-    else:                        # nobody else runs: nothing is handed over
-        packet_from(&p, &f, ifindex)
-        forward(w, &p, e.world.links[link].mac)
+    frames_run(e, &e.workers[0], &f, 1, ifindex)
+    process_flush(e)
     return 0
 
 

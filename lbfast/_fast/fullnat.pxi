@@ -97,12 +97,15 @@ cdef verdict_t full_reply(worker_t *w, pkt_t *p, uint32_t i) noexcept nogil:
 
 cdef uint32_t local_owner(engine_t *e, const pkt_t *p) noexcept nogil:
     """Return which worker settles a FULLNAT server's packet."""
-    cdef ends_t ends
+    cdef ends_t ends = reply_ends(p)
+    return ends_owner(e, &ends, p.hash)
+
+
+cdef uint32_t ends_owner(engine_t *e, const ends_t *ends, uint32_t hash) noexcept nogil:
     cdef uint32_t i = NO_INDEX
     if LB_UNLIKELY(e.nstrays):
-        ends = reply_ends(p)
-        i = stray_find(e, &ends, p.hash)
-    return conn_owner(e, i) if i != NO_INDEX else (p.hash & e.bucket_mask) % e.nworkers
+        i = stray_find(e, ends, hash)
+    return conn_owner(e, i) if i != NO_INDEX else hash_owner(e, hash)
 
 
 # ---------------------------------------------------------------- ICMP errors
@@ -146,10 +149,21 @@ cdef verdict_t full_icmp(
     return xmit_l3(w, p, nh)
 
 
-cdef uint32_t local_quoted(engine_t *e, const pkt_t *p, const inner_t *q) noexcept nogil:
-    """Return the connection of which an error quotes a packet to the real server."""
+cdef inline ends_t quoted_ends(const pkt_t *p, const inner_t *q) noexcept nogil:
+    """The ends of a packet to a FULLNAT server that an error quotes."""
     cdef ends_t t
     t.laddr, t.lport, t.daddr, t.dport = q.saddr, q.sport, q.daddr, q.dport
     t.protocol = q.protocol
     t.is_v6 = p.is_v6
-    return local_find(e, &t, local_hash(e, &t))
+    return t
+
+
+cdef uint32_t local_quoted(
+    engine_t *e, const worker_t *w, const pkt_t *p, const inner_t *q
+) noexcept nogil:
+    """Return the connection of which an error quotes a packet to the real server."""
+    cdef ends_t t = quoted_ends(p, q)
+    cdef uint32_t hash = local_hash(e, &t)
+    if e.nworkers > 1 and ends_owner(e, &t, hash) != w.index:
+        return NO_INDEX
+    return local_find(e, &t, hash)

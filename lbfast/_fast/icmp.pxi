@@ -84,24 +84,42 @@ cdef verdict_t icmp_stage(worker_t *w, pkt_t *p) noexcept nogil:
     if not is_balanced(q.protocol):
         v = icmp_tunnel(w, p, &q)
         return v if v != NEXT else to_host(w, p)
-    i = conn_find_in(
-        e, conn_hash(e.seed, addr_fold(&q.daddr), q.dport, q.protocol),
-        p.is_v6, q.protocol, &q.daddr, q.dport, &q.saddr, q.sport,
-    )
+    i = quoted_reply(e, w, p, &q)
     if i != NO_INDEX:
         return icmp_request(w, p, &q, i)
-    i = local_quoted(e, p, &q)
+    i = local_quoted(e, w, p, &q)
     if i != NO_INDEX:
         return full_icmp(w, p, &q, i, False)
-    i = conn_find_out(
-        e, conn_hash(e.seed, addr_fold(&q.saddr), q.sport, q.protocol),
-        p.is_v6, q.protocol, &q.daddr, q.dport, &q.saddr, q.sport,
-    )
+    i = quoted_request(e, w, p, &q)
     if i != NO_INDEX:
         return icmp_reply(w, p, &q, i)
     if e.settings.schedule_icmp:
         return icmp_schedule(w, p, &q)
     return to_host(w, p)
+
+
+cdef uint32_t quoted_reply(
+    engine_t *e, const worker_t *w, const pkt_t *p, const inner_t *q
+) noexcept nogil:
+    """Return the connection of which an error quotes a packet to the client."""
+    cdef uint32_t hash = conn_hash(e.seed, addr_fold(&q.daddr), q.dport, q.protocol)
+    if not is_mine(e, w, hash):
+        return NO_INDEX
+    return conn_find_in(
+        e, hash, p.is_v6, q.protocol, &q.daddr, q.dport, &q.saddr, q.sport
+    )
+
+
+cdef uint32_t quoted_request(
+    engine_t *e, const worker_t *w, const pkt_t *p, const inner_t *q
+) noexcept nogil:
+    """Return the connection of which an error quotes a packet of the client."""
+    cdef uint32_t hash = conn_hash(e.seed, addr_fold(&q.saddr), q.sport, q.protocol)
+    if not is_mine(e, w, hash):
+        return NO_INDEX
+    return conn_find_out(
+        e, hash, p.is_v6, q.protocol, &q.daddr, q.dport, &q.saddr, q.sport
+    )
 
 
 cdef verdict_t icmp_schedule(worker_t *w, pkt_t *p, inner_t *q) noexcept nogil:
@@ -112,7 +130,9 @@ cdef verdict_t icmp_schedule(worker_t *w, pkt_t *p, inner_t *q) noexcept nogil:
     cdef verdict_t v
     memset(&c, 0, sizeof(c))
     c.svc = service_at(e, p.is_v6, q.protocol, &q.saddr, q.sport, p.fwmark)
-    if c.svc == NO_INDEX:
+    if c.svc == NO_INDEX or (
+        e.nworkers > 1 and client_owner(e, &q.daddr, q.dport, q.protocol) != w.index
+    ):
         return to_host(w, p)
     c.is_v6 = p.is_v6
     c.protocol = q.protocol
@@ -220,12 +240,14 @@ cdef verdict_t icmp_tunnel(worker_t *w, pkt_t *p, inner_t *q) noexcept nogil:
     """
     cdef engine_t *e = <engine_t *>w.engine
     cdef pkt_t c                  # the client's packet inside
-    cdef uint32_t i, header, length
+    cdef uint32_t i, hash, header, length
     if p.is_v6 or not tunnel_payload(p, q, &c, &header):
         return NEXT
+    hash = conn_hash(e.seed, addr_fold(&c.saddr), c.sport, c.protocol)
+    if not is_mine(e, w, hash):
+        return NEXT
     i = conn_find_in(
-        e, conn_hash(e.seed, addr_fold(&c.saddr), c.sport, c.protocol),
-        False, c.protocol, &c.saddr, c.sport, &c.daddr, c.dport,
+        e, hash, False, c.protocol, &c.saddr, c.sport, &c.daddr, c.dport
     )
     if i == NO_INDEX or e.conns[i].dest == NO_INDEX:
         return NEXT

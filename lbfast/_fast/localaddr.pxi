@@ -251,7 +251,7 @@ cdef bint laddr_port(engine_t *e, laddr_t *la, ends_t *t, uint32_t owner) noexce
         t.lport = LB_SWAP16(<be16>la.cursor)
         hash = local_hash(e, t)
         if (
-            (hash & e.bucket_mask) % e.nworkers == owner
+            hash_owner(e, hash) == owner
             and service_at(e, t.is_v6, t.protocol, &t.laddr, t.lport, 0) == NO_INDEX
             and local_held(e, t, hash) == NO_INDEX
         ):
@@ -276,8 +276,7 @@ cdef bint local_pick(worker_t *w, const pkt_t *p, uint32_t dest, tuple_t *t) noe
     cdef engine_t *e = <engine_t *>w.engine
     cdef pool_t *pool = &e.pools[p.svc]
     cdef uint32_t tried, i
-    cdef uint32_t owner = (
-        conn_hash(e.seed, addr_fold(&t.caddr), t.cport, t.protocol) & e.bucket_mask) % e.nworkers
+    cdef uint32_t owner = client_owner(e, &t.caddr, t.cport, t.protocol)
     cdef ends_t ends
     ends.daddr, ends.dport = t.daddr, t.dport
     ends.protocol, ends.is_v6 = t.protocol, t.is_v6

@@ -17,7 +17,7 @@ cdef verdict_t classify(worker_t *w, pkt_t *p, const uint8_t *mac) noexcept nogi
     if v == NEXT:
         v = steer(w, p)
     if LB_LIKELY(v == NEXT):
-        if p.role == ROLE_REPLY:
+        if p.role == ROLE_REPLY or p.role == ROLE_PASSING:
             p.hash = conn_hash(e.seed, addr_fold(&p.daddr), p.dport, p.protocol)
         elif LB_UNLIKELY(p.role == ROLE_LOCAL):
             return local_classify(e, p)
@@ -58,6 +58,8 @@ cdef inline verdict_t settle(worker_t *w, pkt_t *p, verdict_t v) noexcept nogil:
 cdef verdict_t accept_taken(worker_t *w, pkt_t *p) noexcept nogil:
     """A frame that the host does not get: what the data path makes of it."""
     cdef verdict_t v
+    if LB_UNLIKELY(p.role == ROLE_PASSING):
+        return passing_stage(w, p)
     if LB_UNLIKELY(p.vnet.flags & VNET_NEEDS_CSUM or p.vnet.gso_type):
         if not vnet_check(p):
             return drop(w, R_GSO)
@@ -86,12 +88,12 @@ cdef verdict_t fragment_stage(worker_t *w, pkt_t *p) noexcept nogil:
     w.frames -= 1                         # it was counted in pieces
     w.bytes -= p.len
     v = classify(w, p, p.data)
-    if v == IGNORE:
-        v = HOST
-    elif v == NEXT and e.nworkers > 1 and packet_owner(e, w, p) != w.index:
+    if v == NEXT and e.nworkers > 1 and packet_owner(e, w, p) != w.index:
         v = hand_over(w, p, packet_owner(e, w, p))
     elif v == NEXT:
         v = reassembled_stage(w, p)
+    if v == IGNORE:
+        v = HOST
     if v == HOST and p.held != NO_INDEX:
         frag_give_back(w, p)
     frag_release(w, p)
@@ -101,6 +103,8 @@ cdef verdict_t fragment_stage(worker_t *w, pkt_t *p) noexcept nogil:
 cdef verdict_t reassembled_stage(worker_t *w, pkt_t *p) noexcept nogil:
     if p.is_frag:
         return drop(w, R_FRAG_BAD)
+    if p.role == ROLE_PASSING:
+        return passing_stage(w, p)
     if p.role == ROLE_REQUEST:
         return request_stage(w, p)
     if p.role == ROLE_REPLY:

@@ -33,7 +33,7 @@ cdef inline verdict_t steer(worker_t *w, pkt_t *p) noexcept nogil:
         if e.has_masq[p.is_v6] and is_masq_server(e, p.protocol, &p.saddr, p.sport, p.is_v6):
             p.role = ROLE_REPLY
             return NEXT if not addr_is_local(&e.world, &p.daddr, p.is_v6) else IGNORE
-        return passing_reply(w, p)
+        return passing_reply(e, p)
     if p.is_icmp_error:
         return steer_icmp(w, p)
     return IGNORE
@@ -63,28 +63,30 @@ cdef verdict_t steer_icmp(worker_t *w, pkt_t *p) noexcept nogil:
     if e.nmarks and mark_takes_icmp(e, p):
         return NEXT
     if addr_is_local(&e.world, &p.daddr, p.is_v6):
-        return overhear_icmp(w, p)
+        p.role = ROLE_PASSING
+        return NEXT
     return NEXT if e.has_masq[p.is_v6] else IGNORE
 
 
-cdef verdict_t overhear_icmp(worker_t *w, pkt_t *p) noexcept nogil:
-    """An error for the host itself: ours when it is about a packet that we encapsulated."""
-    cdef inner_t q
-    if icmp_inner(p, &q) and (q.protocol == IPPROTO_UDP_ or not is_balanced(q.protocol)):
-        icmp_tunnel(w, p, &q)
-    return IGNORE
-
-
-cdef verdict_t passing_reply(worker_t *w, pkt_t *p) noexcept nogil:
-    """Account a reply that the host forwards for a real server that is not NATed (spec 2.4)."""
-    cdef engine_t *e = <engine_t *>w.engine
-    cdef uint32_t i
+cdef verdict_t passing_reply(engine_t *e, pkt_t *p) noexcept nogil:
+    """Look for a reply that the host forwards for a real server that is not NATed (spec 2.4)."""
     if service_at(e, p.is_v6, p.protocol, &p.saddr, p.sport, 0) == NO_INDEX:
         return IGNORE
-    i = conn_find_out(
-        e, conn_hash(e.seed, addr_fold(&p.daddr), p.dport, p.protocol),
-        p.is_v6, p.protocol, &p.saddr, p.sport, &p.daddr, p.dport,
-    )
+    p.role = ROLE_PASSING
+    return NEXT
+
+
+cdef verdict_t passing_stage(worker_t *w, pkt_t *p) noexcept nogil:
+    """What the host has as well: account a reply; an error is ours too when it is about a packet
+    that we encapsulated."""
+    cdef engine_t *e = <engine_t *>w.engine
+    cdef inner_t q
+    cdef uint32_t i
+    if p.is_icmp_error:
+        if icmp_inner(p, &q) and (q.protocol == IPPROTO_UDP_ or not is_balanced(q.protocol)):
+            icmp_tunnel(w, p, &q)
+        return IGNORE
+    i = conn_find_out(e, p.hash, p.is_v6, p.protocol, &p.saddr, p.sport, &p.daddr, p.dport)
     if i != NO_INDEX:
         account_reply(w, p, i)
     return IGNORE

@@ -86,6 +86,7 @@ cdef enum:
     R_BACKPRESSURE       # the outgoing socket refused it
     R_SCHED              # a scheduler failed
     R_RELAYED            # consumed: an ICMP error about a tunnel, answered with another
+    R_HANDOVER           # the queue to the worker of its connection is full
     R_COUNT
 
 # Connection flags, spec 4.4
@@ -328,6 +329,7 @@ ctypedef enum role_t:          # why a frame was taken (steering)
     ROLE_ICMP = 2
     ROLE_FRAGMENT = 3
     ROLE_LOCAL = 4             # reply of a FULLNAT server, to a local address
+    ROLE_PASSING = 5           # not taken, the host has it: but it is to be accounted
 
 # Packets that may take the short way, flow.pxi; a path's key is the sum of this and a generation
 cdef enum:
@@ -462,6 +464,9 @@ ctypedef struct worker_t:
     uint64_t drops[64]         # by R_*
     uint64_t verdicts[8]
     uint64_t plain             # packets that took the short way
+    uint64_t handed            # packets that another worker got from this one
+    uint32_t to_wake           # bits of the workers that this batch had something for
+    uint32_t pad2
     uint64_t frames
     uint64_t bytes
 
@@ -685,5 +690,5 @@ ctypedef struct engine_t:
     int paused                 # (c) workers stay out of their batches
     int busy[16]               # (w) worker is inside a batch
     void *handovers            # queues between workers, handover.pxi
-    uint32_t sleeping[16]      # (w) worker waits for frames
+    uint32_t sleeping[16]      # (w) worker waits for frames; (l) cleared by who wakes it
     int wake_fds[16]           # eventfds that end the wait

@@ -1,7 +1,7 @@
 """A worker: rings in, data path, rings out, in a thread that holds no GIL."""
 from posix.time cimport CLOCK_MONOTONIC, nanosleep
 
-from lbfast._fast.pace cimport came_t, pace_next, pace_reset, pace_t
+from lbfast._fast.pace cimport pace_next, pace_reset, pace_t
 
 cdef extern from "sys/prctl.h" nogil:
     enum:
@@ -71,7 +71,7 @@ cdef void worker_run(engine_t *e, worker_t *w, rings_t *r, int *stop) noexcept n
     w.sink = r
     w.flush = rings_flush
     e.wake_fds[w.index] = r.wake_fd
-    while not stop[0]:
+    while not lb_load_seq(<uint32_t *>stop):
         if worker_turn(e, w, r, &came):
             continue
         now = monotonic_ns()
@@ -87,7 +87,7 @@ cdef void worker_run(engine_t *e, worker_t *w, rings_t *r, int *stop) noexcept n
 cdef uint32_t worker_turn(
     engine_t *e, worker_t *w, rings_t *r, came_t *came
 ) noexcept nogil:
-    """A batch of each interface and what other workers handed over.  Returns the frames read."""
+    """A batch of each interface and of what other workers handed over.  Returns the frames."""
     cdef uint32_t i, n, got = 0
     lb_batch_begin(&e.busy[w.index], &e.paused)
     batch_time(w, monotonic_ns())
@@ -97,9 +97,11 @@ cdef uint32_t worker_turn(
             got += n
             came_count(came, &r.rx[i], n)
     if e.nworkers > 1:
-        handover_run(e, w)
+        got += handover_run(e, w, came)
     w.flush(w)
     w.scratch_used = 0
+    if w.to_wake:
+        handover_wake(e, w)
     lb_batch_end(&e.busy[w.index])
     return got
 
