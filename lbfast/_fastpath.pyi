@@ -13,6 +13,9 @@ Frame = tuple[int, bytes, bytes]
 def bench(
     engine: Engine, frames: list[Frame], prepared: int, packets: int, now_ns: int
 ) -> dict[str, int]: ...
+def drive(
+    engine: Engine, index: int, frames: list[Frame], rounds: int, now_ns: int, step_ns: int = 0
+) -> None: ...
 
 class Prepared:
     def __init__(self, engine: Engine, frames: list[Frame], n: int) -> None: ...
@@ -154,7 +157,7 @@ class Rings:
         program: list[tuple[int, int, int, int]],
         host: dict[int, tuple[str, int, bool]],
         onward: dict[int, int] | None = None,
-        fanout: int = -1,
+        fanout: tuple[int, int] | None = None,
         rx_usecs: int = RX_USECS,
         wrap: dict[int, int] | None = None,
     ) -> None: ...

@@ -19,7 +19,7 @@ _SYSCALL = {"x86_64": 321, "i686": 357, "armv7l": 386, "ppc64le": 361, "s390x": 
 
 _MAP_CREATE, _MAP_UPDATE, _MAP_DELETE, _PROG_LOAD, _LINK_CREATE = 0, 2, 3, 5, 28
 _MAP_TYPE_HASH = 1
-_PROG_TYPE_SCHED_CLS = 3
+_PROG_TYPE_SOCKET_FILTER, _PROG_TYPE_SCHED_CLS = 1, 3
 _ATTACH_TCX_INGRESS, _ATTACH_TCX_EGRESS = 46, 47
 _BEFORE = 1 << 3  # BPF_F_BEFORE: first in the chain, no other program sees the frame
 
@@ -76,6 +76,29 @@ class Program:
     def shl(self, dst: int, bits: int) -> None:
         self._code.append((0x67, dst, 0, 0, bits))
 
+    def shr(self, dst: int, bits: int) -> None:
+        self._code.append((0x77, dst, 0, 0, bits))
+
+    def mod(self, dst: int, value: int) -> None:
+        self._code.append((0x97, dst, 0, 0, value))
+
+    def or_reg(self, dst: int, src: int) -> None:
+        self._code.append((0x4F, dst, src, 0, 0))
+
+    def and_reg(self, dst: int, src: int) -> None:
+        self._code.append((0x5F, dst, src, 0, 0))
+
+    def xor_reg(self, dst: int, src: int) -> None:
+        self._code.append((0xAF, dst, src, 0, 0))
+
+    def mul_reg(self, dst: int, src: int) -> None:
+        self._code.append((0x2F, dst, src, 0, 0))
+
+    def mov64(self, dst: int, value: int) -> None:
+        """dst = value, of 64 bits."""
+        self._code.append((0x18, dst, 0, 0, value))
+        self._code.append((0, 0, 0, 0, value >> 32))
+
     def map_fd(self, dst: int, fd: int) -> None:
         self._code.append((0x18, dst, 1, 0, fd))
         self._code.append((0, 0, 0, 0, 0))
@@ -121,7 +144,12 @@ def _bpf(command: int, attr: bytes, doing: str) -> int:
     return fd
 
 
-def load_program(code: bytes, name: str) -> int:
+def load_socket_program(code: bytes, name: str) -> int:
+    """Loads a program of sockets, as the fanout's is; see `load_program`."""
+    return load_program(code, name, _PROG_TYPE_SOCKET_FILTER)
+
+
+def load_program(code: bytes, name: str, kind: int = _PROG_TYPE_SCHED_CLS) -> int:
     """Loads a traffic-control program and returns its descriptor.
 
     Raises OSError (EPERM without CAP_BPF and CAP_NET_ADMIN, ENOSYS without BPF in the kernel).
@@ -130,7 +158,7 @@ def load_program(code: bytes, name: str) -> int:
     licence = ctypes.create_string_buffer(b"MIT")
     attr = struct.pack(
         "=IIQQIIQII16s",
-        _PROG_TYPE_SCHED_CLS,
+        kind,
         len(code) // 8,
         ctypes.addressof(insns),
         ctypes.addressof(licence),

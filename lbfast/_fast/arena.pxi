@@ -139,7 +139,8 @@ cdef bint worker_init(engine_t *e, worker_t *w, uint32_t index) noexcept nogil:
     w.max_outs = MAX_OUTS
     w.scratch_size = SCRATCH_SIZE
     w.rng = <uint32_t>(e.seed >> 7) * 2 + 2 * index + 1
-    w.ip_id = <uint16_t>e.seed
+    w.ip_id = <uint16_t>(e.seed + index)
+    w.ip_step = <uint16_t>e.nworkers
     w.total = &e.total_counts[index]
     w.outs = <out_t *>malloc(MAX_OUTS * sizeof(out_t))
     w.scratch = <uint8_t *>memory_take(SCRATCH_SIZE)

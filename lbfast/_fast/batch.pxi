@@ -147,10 +147,25 @@ cdef inline void batch_look(engine_t *e, worker_t *w, batch_t *b) noexcept nogil
             q.bucket = flow_hash(seed, f.data + 14, kind, reply) & mask
             LB_PREFETCH(&buckets[q.bucket])
             if LB_UNLIKELY(not alone) and q.bucket % e.nworkers != w.index:
-                kind = PLAIN_NOT
+                if i or not batch_begins_turned(e, w, b, kind):
+                    kind = PLAIN_NOT
+                reply = b.reply
         q.kind = <uint16_t>kind
         if LB_UNLIKELY(kind == PLAIN_NOT):
             batch_classify(e, w, b, i)
+
+
+cdef bint batch_begins_turned(
+    engine_t *e, worker_t *w, batch_t *b, uint32_t kind
+) noexcept nogil:
+    """The first packet would be another worker's: with several workers frames come to the owner
+    as a rule, so these are of the other direction.  False when it is another's there too."""
+    cdef plain_t *q = &b.plains[0]
+    q.bucket = flow_hash(e.seed, b.frames[0].data + 14, kind, not b.reply) & e.bucket_mask
+    if q.bucket % e.nworkers != w.index:
+        return False
+    b.reply = not b.reply
+    return True
 
 
 cdef void batch_classify(engine_t *e, worker_t *w, batch_t *b, uint32_t i) noexcept nogil:

@@ -27,7 +27,7 @@ cdef void full_rewrite(worker_t *w, pkt_t *p, const pair_t *t) noexcept nogil:
     """Replace both sides.  An IPv4 packet that may be cut gets an identification of ours: those of
     two clients could be the same."""
     if not p.is_v6 and (p.frag_max or not has_df(p)):
-        w.ip_id += 1
+        w.ip_id += w.ip_step
         st16(p.l3 + 4, w.ip_id)
     nat_rewrite(w, p, SIDE_SRC, &t.src, t.sport)
     nat_rewrite(w, p, SIDE_DST, &t.dst, t.dport)

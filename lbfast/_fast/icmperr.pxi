@@ -89,7 +89,7 @@ cdef inline void ipv4_header(
     if df:
         put16(l3 + 4, 0)
     else:
-        w.ip_id += 1
+        w.ip_id += w.ip_step
         st16(l3 + 4, w.ip_id)
     st16(l3 + 6, IP_DF if df else 0)
     l3[8] = ttl

@@ -35,6 +35,7 @@ PACKET_VERSION = 10
 PACKET_RESERVE = 12
 PACKET_VNET_HDR = 15
 PACKET_FANOUT = 18
+PACKET_FANOUT_DATA = 22
 PACKET_IGNORE_OUTGOING = 23
 TPACKET_V2 = 1
 ETH_P_ALL = 3
@@ -140,7 +141,7 @@ def _filter_option(list program):
     return _struct.pack("@HP", len(program), <uintptr_t>&view[0]), buffer
 
 
-def _receive_socket(str name, int ifindex, list program, int fanout):
+def _receive_socket(str name, list program, tuple fanout):
     """A socket with its ring, bound to the interface last, so that nothing comes in before."""
     sock = _packet_socket(name)
     try:
@@ -156,8 +157,10 @@ def _receive_socket(str name, int ifindex, list program, int fanout):
             option, _keep = _filter_option(program)
             sock.setsockopt(_socket.SOL_SOCKET, SO_ATTACH_FILTER, option)
         sock.bind((name, ETH_P_ALL))
-        if fanout >= 0:
-            _option(sock, PACKET_FANOUT, fanout, f"{name}: joining the fanout group")
+        if fanout is not None:
+            _option(sock, PACKET_FANOUT, fanout[0], f"{name}: joining the fanout group")
+            if fanout[1] >= 0:
+                _option(sock, PACKET_FANOUT_DATA, fanout[1], f"{name}: spreading by a program")
         return sock
     except OSError as e:
         sock.close()
@@ -189,9 +192,10 @@ cdef class Rings:
     interfaces: (name, ifindex) each.  program: classic BPF of the receiving sockets.  host:
     {ifindex: (name, mark, clear_mac)}: by which interface and with which SO_MARK frames that came
     in on ifindex go back to the host, and whether to the loopback's address.  onward, wrap:
-    {ifindex: SO_MARK} of frames that the host was sending, and of tunnelled super-frames.
-    fanout: the option's value, -1 with one worker.  rx_usecs: longest sleep by the clock while
-    many frames come (docs/rings.md), 0 = none.
+    {ifindex: SO_MARK} of frames that the host was sending, and of tunnelled super-frames.  fanout:
+    None with one worker, else (the option's value, descriptor of the group's program or -1);
+    workers open their rings in their order.  rx_usecs: longest sleep by the clock while many
+    frames come (docs/rings.md), 0 = none.
     """
 
     cdef rings_t r
@@ -200,7 +204,7 @@ cdef class Rings:
     cdef dict dropped             # by interface, as PACKET_STATISTICS forgets when it is read
 
     def __cinit__(
-        self, list interfaces, list program, dict host, dict onward=None, int fanout=-1,
+        self, list interfaces, list program, dict host, dict onward=None, tuple fanout=None,
         int rx_usecs=RX_USECS, dict wrap=None
     ):
         memset(&self.r, 0, sizeof(rings_t))
@@ -224,12 +228,13 @@ cdef class Rings:
             for name, ifindex in interfaces:
                 self.open_send(name, ifindex, marks.get(ifindex, 0))
 
-    cdef object open_receive(self, str name, uint32_t ifindex, list program, int fanout):
+    cdef object open_receive(self, str name, uint32_t ifindex, list program, tuple fanout):
         cdef rx_t *rx = &self.r.rx[self.r.nrx]
         cdef void *ring
-        if fanout >= 0:              # a group belongs to one interface
-            fanout = (fanout & ~0xFFFF) | ((fanout + ifindex) & 0xFFFF)
-        sock = _receive_socket(name, ifindex, program, fanout)
+        if fanout is not None:       # a group belongs to one interface
+            option = fanout[0]
+            fanout = ((option & ~0xFFFF) | ((option + ifindex) & 0xFFFF), fanout[1])
+        sock = _receive_socket(name, program, fanout)
         self.sockets.append(sock)
         ring = mmap(
             NULL, <size_t>SLOT * SLOTS, PROT_READ | PROT_WRITE, MAP_SHARED, sock.fileno(), 0

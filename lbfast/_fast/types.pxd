@@ -454,8 +454,8 @@ ctypedef struct worker_t:
     uint32_t nconns
     uint32_t chained           # entries put into buckets
     uint32_t rng               # xorshift state
-    uint16_t ip_id
-    uint16_t pad
+    uint16_t ip_id             # no two workers give the same:
+    uint16_t ip_step           # their number
     void *frags                # fragment queues, frag.pxi
     void *pending              # packets that wait for a neighbour, pending.pxi
     void *routes               # cache of next hops, route.pxi

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from lbfast.control import arena, interfaces, marking, steering
 from lbfast.control.engine_world import EngineWorld
+from lbfast.control.fanout import Fanout, replying
 from lbfast.control.giveback import WAYS, GiveBack
 from lbfast.control.hostports import host_ports
 from lbfast.control.links import Link
@@ -35,7 +36,6 @@ from lbfast.model.marks import FwmarkRule
 logger = logging.getLogger("lbfast")
 
 ESTIMATION_S, TRASH_S, WATCH_S, FULL_S = 2.0, 60.0, 1.0, 10.0
-FANOUT_HASH = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,7 @@ class Forwarder:
         self._turned_away = 0
         self._standby: frozenset[bytes] = frozenset()
         self._is_up = False
+        self._fanout: Fanout | None = None
         self._rings: list[Rings] = []
         self._threads: list[threading.Thread] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -96,9 +97,10 @@ class Forwarder:
             self._undo.append(self._local.close)
             self._rules = Rules(plan.name, self._interfaces)
             self._start_schedulers()
+            self._start_fanout()
             self._start_workers()
             self._undo.append(self._stop_workers)
-            self._rules.install(self._steering_plan())
+            self._install_rules()
             self._undo.append(self._rules.remove)
             self._server = ControlServer(self._tables, plan.control, arena_fd=fd)
             await self._server.start()
@@ -187,8 +189,18 @@ class Forwarder:
     def _steer_now(self) -> None:
         plan = self._steering_plan()
         self._rules.update(plan)
+        self._follow_servers(plan)
         own = (addr for _, addr, _ in self._world.addresses.addresses)
         self._local.set_servers(map_keys(plan, own))
+
+    def _install_rules(self) -> None:
+        plan = self._steering_plan()
+        self._rules.install(plan)
+        self._follow_servers(plan)
+
+    def _follow_servers(self, plan: steering.SteeringPlan) -> None:
+        if self._fanout:
+            self._fanout.set_servers(replying(plan))
 
     def _frames(self) -> list[Counter]:
         """Returns what the rings saw since they were opened, summed over the workers."""
@@ -210,10 +222,15 @@ class Forwarder:
         self._schedulers.start()
         self._undo.append(self._schedulers.stop)
 
-    def _start_workers(self) -> None:
-        fanout = -1
+    def _start_fanout(self) -> None:
         if self._plan.workers > 1:
-            fanout = (os.getpid() & 0xFFFF) | FANOUT_HASH << 16
+            self._fanout = Fanout(self._engine.spread())
+            self._undo.append(self._fanout.close)
+
+    def _start_workers(self) -> None:
+        fanout = None
+        if self._fanout:
+            fanout = (self._fanout.option | os.getpid() & 0xFFFF, self._fanout.program)
         host, onward, wrap = {}, {}, {}
         for ifindex in self._interfaces:
             out, mark, mac = self._giveback.tx(ifindex)

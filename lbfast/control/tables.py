@@ -201,6 +201,7 @@ class Tables:
         became = [("sent", "sent"), ("given back", "host"), ("held", "held"), ("dropped", "drop")]
         verdicts = self.engine.verdicts()
         rows = [Counter("packets", name, verdicts[verdict]) for name, verdict in became]
+        rows.append(Counter("packets", "handed over", self.engine.handed()))
         rows += [Counter("dropped", *row) for row in sorted(self.engine.reasons().items())]
         for scheduler, (_, events, _) in sorted(self.engine.schedulers().items()):
             prefix = scheduler.decode()

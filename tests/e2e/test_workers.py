@@ -8,6 +8,7 @@ from netns import recipes_r3 as r3
 from netns.web import start_web
 from tests.e2e.client import fetch
 from tests.e2e.conftest import Directors, Networks
+from tests.e2e.director import Director
 
 SERVICE = "172.16.16.172:80"
 
@@ -24,3 +25,12 @@ def test_nat_by_two_workers_answers_every_request(network: Networks, director: D
     assert Counter(a.host for a in answers) == dict.fromkeys(r3.RIPS, 20)
     row = balancer.counted(SERVICE, 60)
     assert row.outpkts >= 60 * 4
+    packets = numbers(balancer)
+    assert packets["sent"] + packets["held"] >= row.inpkts + row.outpkts
+    assert packets["handed over"] == 0, "the kernel delivers to the owner, in both directions"
+
+
+def numbers(balancer: Director) -> dict[str, int]:
+    """Return what became of packets."""
+    rows = (line.split() for line in balancer.lbfast("counters").stdout.splitlines())
+    return {" ".join(row[1:-1]): int(row[-1]) for row in rows if row[0] == "packets"}

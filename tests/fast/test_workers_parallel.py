@@ -1,0 +1,207 @@
+"""Workers in threads of their own at the same time: no update is lost, nothing counted twice.
+
+Frames come to whichever worker, as the kernel's flow hash would deliver them, so most are handed
+over.  A frame may be dropped when the queue to its owner is full: then it is counted, and the sums
+are exact with it.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from bench.bench_instructions import ones_sum, packet
+from lbfast._fastpath import drive
+from lbfast.control.tables import Engine
+from lbfast.replay import network
+from lbfast.replay.network import D0, D0_MAC, D1, D1_MAC, packed
+from tests.fast.hashes import conn_hash
+
+START_NS, MS = 1_000_000_000_000, 1_000_000
+S = 1000 * MS
+AF, TCP, UDP = int(socket.AF_INET), 6, 17
+VIP, PORT = packed("10.9.0.1"), 80
+MASQ, PERSISTENT = 0, 1
+SYN, ACK, FIN = 0x02, 0x10, 0x01
+WORKERS = pytest.mark.parametrize("workers", [2, 4])
+ACTIVE = 8  # of a server's row: active, inactive, persistent, counters and rates
+Frames = list[tuple[int, bytes, bytes]]
+
+
+def director(
+    workers: int, protocol: int = UDP, scheduler: bytes = b"rr", flags: int = 0,
+    servers: int = 4, threshold: int = 0, conns: int = 1 << 16,
+) -> Engine:  # fmt: skip
+    made = Engine(seed=1, now_ns=START_NS, workers=workers, conns=conns)
+    network.build(made, network.MTU)
+    made.service_put((AF, protocol, VIP, PORT, 0), scheduler, flags, 300, 0xFFFFFFFF, b"")
+    for number in range(1, servers + 1):
+        made.neigh_set(D1, server(number), network.server_mac(number))
+        row = (AF, server(number), PORT)
+        made.server_put((AF, protocol, VIP, PORT, 0), row, MASQ, 1, threshold, 0, 0, 0, 0)
+    return made
+
+
+def server(number: int) -> bytes:
+    return packed("10.2.0.0")[:-1] + bytes([number])
+
+
+def client(number: int) -> bytes:
+    return packed("10.1.0.0")[:-2] + (256 + number).to_bytes(2, "big")
+
+
+def segment(src: bytes, dst: bytes, sport: int, dport: int, flags: int) -> bytes:
+    """Return a TCP segment without data, checksums right."""
+    head = struct.pack(">BBHIBB", 0x45, 0, 40, 0, 64, TCP)
+    tcp = struct.pack(">HHIIBBH", sport, dport, 1, 1, 0x50, flags, 100)
+    pseudo = ones_sum(src + dst + struct.pack(">HH", TCP, 20) + tcp + bytes(4))
+    head += struct.pack(">H", 0xFFFF - ones_sum(head + src + dst))
+    return head + src + dst + tcp + struct.pack(">HH", 0xFFFF - pseudo, 0)
+
+
+def from_client(raw: bytes) -> tuple[int, bytes, bytes]:
+    return D0, b"", D0_MAC + network.ROUTER_MAC + b"\x08\x00" + raw
+
+
+def from_server(raw: bytes) -> tuple[int, bytes, bytes]:
+    return D1, b"", D1_MAC + network.server_mac(1) + b"\x08\x00" + raw
+
+
+def together(
+    engine: Engine, parts: Sequence[Frames], rounds: int, now_ns: int, step_ns: int = 0
+) -> None:
+    """Let each worker run its part, all at the same time, then settle what they handed over."""
+    gate = threading.Barrier(len(parts))
+
+    def work(index: int) -> None:
+        gate.wait()
+        drive(engine, index, parts[index], rounds, now_ns, step_ns)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(len(parts))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for _ in range(2):
+        for index in range(len(parts)):
+            drive(engine, index, [], 1000, now_ns)
+
+
+def dealt(frames: Frames, workers: int) -> list[Frames]:
+    """Deal frames out to the workers, whoever owns their connections."""
+    return [frames[n::workers] for n in range(workers)]
+
+
+def owned(engine: Engine, frames: Frames, workers: int) -> list[Frames]:
+    """Deal frames of clients out to the owners of their connections."""
+    parts: list[Frames] = [[] for _ in range(workers)]
+    seed, mask, _ = engine.spread()
+    for row in frames:
+        raw = row[2][14:]
+        hashed = conn_hash(seed, raw[12:16], int.from_bytes(raw[20:22], "big"), raw[9])
+        parts[(hashed & mask) % workers].append(row)
+    return parts
+
+
+def lost(engine: Engine) -> int:
+    """Return how many packets found a queue between workers full; nothing else was dropped."""
+    reasons = engine.reasons()
+    assert set(reasons) <= {"handover-full"}
+    return reasons.get("handover-full", 0)
+
+
+def shown(engine: Engine, protocol: int = UDP) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
+    """Return a service's counters, and (active, inactive, persistent, counters) of its servers."""
+    engine.estimate()
+    row = engine.service((AF, protocol, VIP, PORT, 0))
+    assert row[6][:5] == engine.total()[:5]
+    return row[6][:5], [(*r[ACTIVE : ACTIVE + 3], *r[ACTIVE + 3][:5]) for r in row[7]]
+
+
+@WORKERS
+def test_both_directions_are_counted_exactly(workers: int) -> None:
+    engine, flows, rounds = director(workers), 4000, 60
+    ask = [from_client(packet(client(f), VIP, 1024 + f, PORT)) for f in range(flows)]
+    together(engine, owned(engine, ask, workers), 1, START_NS)
+    servers_of = {(r[2], r[3]): r[6] for r in engine.connections()[0]}
+    answer = [
+        from_server(packet(servers_of[client(f), 1024 + f], client(f), PORT, 1024 + f))
+        for f in range(flows)
+    ]
+    in_and_out = dealt(ask, workers // 2) + dealt(answer, workers // 2)
+    together(engine, in_and_out, rounds, START_NS + S)
+    total, servers = shown(engine)
+    assert total[0] == flows == len(engine.connections()[0])
+    assert total[1] + total[2] + lost(engine) == flows * (1 + 2 * rounds)
+    assert total[3] == total[1] * 46
+    assert total[4] == total[2] * 46
+    assert [sum(column) for column in zip(*(s[3:] for s in servers), strict=True)] == list(total)
+    assert [s[:4] for s in servers] == [(0, flows // 4, 0, flows // 4)] * 4
+
+
+@WORKERS
+def test_states_and_shares_of_a_scheduler_come_out_even(workers: int) -> None:
+    engine, flows = director(workers, TCP, b"wlc"), 8000
+    said = {}
+    for flags in (SYN, ACK, FIN | ACK):
+        of = range(flows) if flags != FIN | ACK else range(0, flows, 2)
+        raw = [segment(client(f), VIP, 1024 + f, PORT, flags) for f in of]
+        together(engine, owned(engine, [from_client(r) for r in raw], workers), 1, START_NS)
+        said[flags] = shown(engine, TCP)[1]
+    assert lost(engine) == engine.handed() == 0
+    for flags, active in ((SYN, flows), (ACK, flows), (FIN | ACK, flows // 2)):
+        assert sum(s[0] for s in said[flags]) == active
+        assert sum(s[1] for s in said[flags]) == flows - active
+    made = [s[3] for s in said[SYN]]
+    assert sum(made) == flows
+    assert max(made) - min(made) <= 1
+
+
+@WORKERS
+def test_expiry_beside_new_connections_loses_no_record(workers: int) -> None:
+    room, flows = 1 << 13, 60_000
+    engine = director(workers, conns=room)
+    engine.set_setting("udp_timeout_s", 1)
+    ask = [
+        from_client(packet(client(f >> 14), VIP, 1024 + (f & 0x3FFF), PORT)) for f in range(flows)
+    ]
+    together(engine, owned(engine, ask, workers), 1, START_NS, 80 * MS)
+    later = START_NS + 3600 * S
+    for index in range(workers):
+        drive(engine, index, [], 1, later)
+    total, servers = shown(engine)
+    assert engine.connections()[0] == []
+    assert total[0] == total[1] == flows
+    assert [s[:4] for s in servers] == [(0, 0, 0, flows // 4)] * 4
+    together(engine, owned(engine, ask[: room + 100], workers), 1, later)
+    assert len(engine.connections()[0]) == room
+    assert engine.reasons() == {"table-full": 100}
+
+
+@WORKERS
+def test_upper_threshold_is_never_passed(workers: int) -> None:
+    engine, flows, threshold = director(workers, threshold=500), 4000, 500
+    ask = [from_client(packet(client(f), VIP, 1024 + f, PORT)) for f in range(flows)]
+    together(engine, owned(engine, ask, workers), 1, START_NS)
+    assert [s[:4] for s in shown(engine)[1]] == [(0, threshold, 0, threshold)] * 4
+    assert engine.reasons() == {"no-server": flows - 4 * threshold}
+
+
+@WORKERS
+def test_templates_of_persistence_are_made_once_a_client(workers: int) -> None:
+    engine, clients, ports = director(workers, flags=PERSISTENT), 400, 20
+    ask = [
+        from_client(packet(client(c), VIP, 1024 + n, PORT))
+        for n in range(ports)
+        for c in range(clients)
+    ]
+    together(engine, owned(engine, ask, workers), 2, START_NS)
+    rows = [r for r in engine.connections()[0] if r[3]]
+    total, servers = shown(engine)
+    assert total[:2] == (clients * ports, 2 * clients * ports)
+    assert len({(r[2], r[6]) for r in rows}) == clients
+    assert [s[:3] for s in servers] == [(0, clients * ports // 4, clients // 4)] * 4
