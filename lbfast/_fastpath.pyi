@@ -14,7 +14,13 @@ def bench(
     engine: Engine, frames: list[Frame], prepared: int, packets: int, now_ns: int
 ) -> dict[str, int]: ...
 def drive(
-    engine: Engine, index: int, frames: list[Frame], rounds: int, now_ns: int, step_ns: int = 0
+    engine: Engine,
+    index: int,
+    frames: list[Frame],
+    rounds: int,
+    now_ns: int,
+    step_ns: int = 0,
+    meet: int = 0,
 ) -> None: ...
 
 class Prepared:

@@ -1,15 +1,27 @@
 """Several workers without rings: for tests of what they share, truly at the same time."""
 
+cdef extern from *:
+    """
+    static inline void lb_meet(unsigned *arrived, unsigned meet)
+    {
+        __atomic_add_fetch(arrived, 1, __ATOMIC_SEQ_CST);
+        while (__atomic_load_n(arrived, __ATOMIC_ACQUIRE) < meet)
+            ;
+    }
+    """
+    void lb_meet(uint32_t *arrived, uint32_t meet) noexcept nogil
+
 
 def drive(
     Engine engine, uint32_t index, list frames, uint32_t rounds, uint64_t now_ns,
-    uint64_t step_ns=0,
+    uint64_t step_ns=0, uint32_t meet=0,
 ):
     """Be worker `index` for `rounds` passes over the frames, without the GIL and without rings:
     with others in threads of their own, several workers at work at the same time.
 
     frames: as `bench` takes them; without any, what others handed over is settled, a batch from
-    each in a pass.  The clock goes on by `step_ns` at each batch.
+    each in a pass.  The clock goes on by `step_ns` at each batch.  meet: begin when so many calls
+    that meet have got ready, counted from the engine's birth.
     """
     cdef uint32_t n = len(frames), ifindex = frames[0][0] if frames else 0
     cdef uint8_t *memory
@@ -25,6 +37,8 @@ def drive(
         bench_prepare(frames, memory, ready, n)
         w = &engine.e.workers[index]
         with nogil:
+            if meet:
+                lb_meet(&engine.arrived, meet)
             while rounds:
                 drive_pass(&engine.e, w, ready, n, ifindex, &now_ns, step_ns)
                 rounds -= 1

@@ -10,6 +10,7 @@ cdef class Engine(StateFace):
 
     cdef object outs              # list that process() collects into
     cdef int stopping             # workers leave their loops
+    cdef uint32_t arrived         # see drive()
 
     def process(self, list frames, uint64_t now_ns):
         """Run frames through the data path as worker 0; what it hands over, its owner settles.

@@ -25,7 +25,7 @@ START_NS, MS = 1_000_000_000_000, 1_000_000
 S = 1000 * MS
 AF, TCP, UDP = int(socket.AF_INET), 6, 17
 VIP, PORT = packed("10.9.0.1"), 80
-MASQ, PERSISTENT = 0, 1
+MASQ, PERSISTENT, ONE_PACKET = 0, 1, 4
 SYN, ACK, FIN = 0x02, 0x10, 0x01
 WORKERS = pytest.mark.parametrize("workers", [2, 4])
 ACTIVE = 8  # of a server's row: active, inactive, persistent, counters and rates
@@ -71,24 +71,27 @@ def from_server(raw: bytes) -> tuple[int, bytes, bytes]:
     return D1, b"", D1_MAC + network.server_mac(1) + b"\x08\x00" + raw
 
 
-def together(
-    engine: Engine, parts: Sequence[Frames], rounds: int, now_ns: int, step_ns: int = 0
-) -> None:
-    """Let each worker run its part, all at the same time, then settle what they handed over."""
-    gate = threading.Barrier(len(parts))
+class Group:
+    """Workers of one engine that begin at the same moment, each in a thread of its own."""
 
-    def work(index: int) -> None:
-        gate.wait()
-        drive(engine, index, parts[index], rounds, now_ns, step_ns)
+    def __init__(self, engine: Engine) -> None:
+        self._engine, self._met = engine, 0
 
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(len(parts))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for _ in range(2):
-        for index in range(len(parts)):
-            drive(engine, index, [], 1000, now_ns)
+    def run(self, parts: Sequence[Frames], rounds: int, now_ns: int, step_ns: int = 0) -> None:
+        """Let each run its part, then settle what they handed over."""
+        self._met += len(parts)
+
+        def work(index: int) -> None:
+            drive(self._engine, index, parts[index], rounds, now_ns, step_ns, self._met)
+
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(len(parts))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for _ in range(2):
+            for index in range(len(parts)):
+                drive(self._engine, index, [], 1000, now_ns)
 
 
 def dealt(frames: Frames, workers: int) -> list[Frames]:
@@ -125,15 +128,16 @@ def shown(engine: Engine, protocol: int = UDP) -> tuple[tuple[int, ...], list[tu
 @WORKERS
 def test_both_directions_are_counted_exactly(workers: int) -> None:
     engine, flows, rounds = director(workers), 4000, 60
+    group = Group(engine)
     ask = [from_client(packet(client(f), VIP, 1024 + f, PORT)) for f in range(flows)]
-    together(engine, owned(engine, ask, workers), 1, START_NS)
+    group.run(owned(engine, ask, workers), 1, START_NS)
     servers_of = {(r[2], r[3]): r[6] for r in engine.connections()[0]}
     answer = [
         from_server(packet(servers_of[client(f), 1024 + f], client(f), PORT, 1024 + f))
         for f in range(flows)
     ]
     in_and_out = dealt(ask, workers // 2) + dealt(answer, workers // 2)
-    together(engine, in_and_out, rounds, START_NS + S)
+    group.run(in_and_out, rounds, START_NS + S)
     total, servers = shown(engine)
     assert total[0] == flows == len(engine.connections()[0])
     assert total[1] + total[2] + lost(engine) == flows * (1 + 2 * rounds)
@@ -144,32 +148,48 @@ def test_both_directions_are_counted_exactly(workers: int) -> None:
 
 
 @WORKERS
-def test_states_and_shares_of_a_scheduler_come_out_even(workers: int) -> None:
-    engine, flows = director(workers, TCP, b"wlc"), 8000
-    said = {}
-    for flags in (SYN, ACK, FIN | ACK):
-        of = range(flows) if flags != FIN | ACK else range(0, flows, 2)
-        raw = [segment(client(f), VIP, 1024 + f, PORT, flags) for f in of]
-        together(engine, owned(engine, [from_client(r) for r in raw], workers), 1, START_NS)
-        said[flags] = shown(engine, TCP)[1]
+def test_millions_of_changes_of_state_come_out_even(workers: int) -> None:
+    engine, flows, rounds = director(workers, TCP, b"wlc"), 1000, 1200
+    group = Group(engine)
+    walk = [
+        from_client(segment(client(f), VIP, 1024 + f, PORT, flags))
+        for flags in (SYN, ACK, FIN | ACK)
+        for f in range(flows)
+    ]
+    group.run(owned(engine, walk, workers), rounds, START_NS)
+    total, servers = shown(engine, TCP)
     assert lost(engine) == engine.handed() == 0
-    for flags, active in ((SYN, flows), (ACK, flows), (FIN | ACK, flows // 2)):
-        assert sum(s[0] for s in said[flags]) == active
-        assert sum(s[1] for s in said[flags]) == flows - active
-    made = [s[3] for s in said[SYN]]
-    assert sum(made) == flows
-    assert max(made) - min(made) <= 1
+    assert total[:2] == (flows, 3 * flows * rounds)
+    assert [s[:2] for s in servers] == [(0, s[3]) for s in servers]
+    assert max(s[3] for s in servers) - min(s[3] for s in servers) <= 1
+    group.run(owned(engine, walk[: flows + flows // 2], workers), 1, START_NS)
+    servers = shown(engine, TCP)[1]
+    assert sum(s[0] for s in servers) == flows
+    assert sum(s[1] for s in servers) == 0
+
+
+@WORKERS
+def test_millions_of_connections_of_one_packet_leave_nothing_behind(workers: int) -> None:
+    engine, flows, rounds = director(workers, flags=ONE_PACKET), 4000, 1500
+    group = Group(engine)
+    ask = [from_client(packet(client(f), VIP, 1024 + f, PORT)) for f in range(flows)]
+    group.run(owned(engine, ask, workers), rounds, START_NS)
+    total, servers = shown(engine)
+    assert total[:2] == (flows * rounds, flows * rounds)
+    assert [s[:4] for s in servers] == [(0, 0, 0, flows * rounds // 4)] * 4
+    assert engine.connections()[0] == []
 
 
 @WORKERS
 def test_expiry_beside_new_connections_loses_no_record(workers: int) -> None:
     room, flows = 1 << 13, 60_000
     engine = director(workers, conns=room)
+    group = Group(engine)
     engine.set_setting("udp_timeout_s", 1)
     ask = [
         from_client(packet(client(f >> 14), VIP, 1024 + (f & 0x3FFF), PORT)) for f in range(flows)
     ]
-    together(engine, owned(engine, ask, workers), 1, START_NS, 80 * MS)
+    group.run(owned(engine, ask, workers), 1, START_NS, 80 * MS)
     later = START_NS + 3600 * S
     for index in range(workers):
         drive(engine, index, [], 1, later)
@@ -177,7 +197,7 @@ def test_expiry_beside_new_connections_loses_no_record(workers: int) -> None:
     assert engine.connections()[0] == []
     assert total[0] == total[1] == flows
     assert [s[:4] for s in servers] == [(0, 0, 0, flows // 4)] * 4
-    together(engine, owned(engine, ask[: room + 100], workers), 1, later)
+    group.run(owned(engine, ask[: room + 100], workers), 1, later)
     assert len(engine.connections()[0]) == room
     assert engine.reasons() == {"table-full": 100}
 
@@ -185,8 +205,9 @@ def test_expiry_beside_new_connections_loses_no_record(workers: int) -> None:
 @WORKERS
 def test_upper_threshold_is_never_passed(workers: int) -> None:
     engine, flows, threshold = director(workers, threshold=500), 4000, 500
+    group = Group(engine)
     ask = [from_client(packet(client(f), VIP, 1024 + f, PORT)) for f in range(flows)]
-    together(engine, owned(engine, ask, workers), 1, START_NS)
+    group.run(owned(engine, ask, workers), 1, START_NS)
     assert [s[:4] for s in shown(engine)[1]] == [(0, threshold, 0, threshold)] * 4
     assert engine.reasons() == {"no-server": flows - 4 * threshold}
 
@@ -194,12 +215,13 @@ def test_upper_threshold_is_never_passed(workers: int) -> None:
 @WORKERS
 def test_templates_of_persistence_are_made_once_a_client(workers: int) -> None:
     engine, clients, ports = director(workers, flags=PERSISTENT), 400, 20
+    group = Group(engine)
     ask = [
         from_client(packet(client(c), VIP, 1024 + n, PORT))
         for n in range(ports)
         for c in range(clients)
     ]
-    together(engine, owned(engine, ask, workers), 2, START_NS)
+    group.run(owned(engine, ask, workers), 2, START_NS)
     rows = [r for r in engine.connections()[0] if r[3]]
     total, servers = shown(engine)
     assert total[:2] == (clients * ports, 2 * clients * ports)
