@@ -29,7 +29,7 @@ ALL: tuple[Subject, ...] = (
     *ipvs.SUBJECTS,
 )
 SUBJECTS = {subject.name: subject for subject in ALL}
-EVERY = SUBJECTS | {s.name: s for s in reflector.SUBJECTS}  # with those for frames alone
+EVERY = SUBJECTS | {s.name: s for s in (*reflector.SUBJECTS, *lbfast.FRAMES)}  # frames alone too
 LIMITS = ("none", "forward")
 
 

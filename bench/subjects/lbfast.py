@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from bench.subjects.base import Place, Subject
 from bench.subjects.rules import OPTION, words
@@ -13,8 +13,16 @@ from lbfast.selfcall import COMMAND, environment
 READY_S = 30
 
 
+def _set_up(place: Place) -> AbstractContextManager[None]:
+    return _run(place)
+
+
+def _by_two_workers(place: Place) -> AbstractContextManager[None]:
+    return _run(place, "--workers", "2")
+
+
 @contextmanager
-def _set_up(place: Place) -> Iterator[None]:
+def _run(place: Place, *options: str) -> Iterator[None]:
     method = place.subject.method
     if place.subject.answers_past_director:
         accept_vips(place, tunnel=method == "tun")
@@ -22,7 +30,7 @@ def _set_up(place: Place) -> Iterator[None]:
         for address in (local for pool in place.pools for local in pool.locals):
             extra = ["nodad", "preferred_lft", "0"] if ":" in address else []
             place.run("ip", "addr", "add", address, "dev", "out0", *extra)
-    process = place.net.start(place.host, [*COMMAND, "run"], "lbfast", environment())
+    process = place.net.start(place.host, [*COMMAND, "run", *options], "lbfast", environment())
     process.wait_for_line("lbfast: ready", READY_S)
     lines = "".join(f"{line}\n" for line in words(place))
     place.net.run(place.host, [*COMMAND, "ipvsadm", "-R"], stdin=lines, environment=environment())
@@ -31,3 +39,6 @@ def _set_up(place: Place) -> Iterator[None]:
 
 
 SUBJECTS = tuple(Subject(f"lbfast-{method}", "lbfast", method, _set_up) for method in OPTION)
+FRAMES = tuple(
+    Subject(f"lbfast-{method}-2w", "lbfast", method, _by_two_workers) for method in ("dr", "nat")
+)
