@@ -38,13 +38,15 @@ PORT = 9
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A forwarding method, a family, and which way the packets go."""
+    """A forwarding method, a family, which way the packets go, and whether their checksum is left
+    to the device."""
 
     method: int
     is_v6: bool
     reply: bool = False
     services: int = 1
     servers: int = 3
+    partial: bool = False
 
     def server(self, number: int) -> bytes:
         """Return the address of a real server, counted from 1."""
@@ -60,6 +62,10 @@ CASES = {
     "nat-reply-v6": Case(MASQ, True, reply=True),
     "tun-v4": Case(TUNNEL, False),
     "tun-v6": Case(TUNNEL, True),
+    "dr-v4-partial": Case(DROUTE, False, partial=True),
+    "nat-request-v4-partial": Case(MASQ, False, partial=True),
+    "nat-reply-v6-partial": Case(MASQ, True, reply=True, partial=True),
+    "tun-v4-partial": Case(TUNNEL, False, partial=True),
     "dr-v4-many": Case(DROUTE, False, False, MANY, MANY),
     "nat-request-v4-many": Case(MASQ, False, False, MANY, MANY),
     "nat-reply-v4-many": Case(MASQ, False, True, MANY, MANY),
@@ -89,13 +95,15 @@ def frames(case: Case) -> tuple[list[tuple[int, bytes, bytes]], list[tuple[int, 
     """Return the requests of all flows, and the replies of their real servers."""
     client, vip = ("fd00:1::1", "fd00:9::1") if case.is_v6 else ("10.1.0.1", "10.9.0.1")
     kind = b"\x86\xdd" if case.is_v6 else b"\x08\x00"
+    start = 54 if case.is_v6 else 34
+    vnet = struct.pack("=BBHHHH", 1, 0, 0, 0, start, 6) if case.partial else b""
     requests, replies = [], []
     for flow in range(FLOWS):
         ask = packet(packed(client), packed(vip), 1024 + flow, PORT)
         server = case.server(case.servers - flow % case.servers)  # round robin, newest first
         answer = packet(server, packed(client), PORT, 1024 + flow)
-        requests.append((D0, b"", D0_MAC + network.ROUTER_MAC + kind + ask))
-        replies.append((D1, b"", D1_MAC + network.server_mac(1) + kind + answer))
+        requests.append((D0, vnet, D0_MAC + network.ROUTER_MAC + kind + ask))
+        replies.append((D1, vnet, D1_MAC + network.server_mac(1) + kind + answer))
     return requests, replies
 
 

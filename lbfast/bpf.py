@@ -91,6 +91,9 @@ class Program:
     def xor_reg(self, dst: int, src: int) -> None:
         self._code.append((0xAF, dst, src, 0, 0))
 
+    def add_reg(self, dst: int, src: int) -> None:
+        self._code.append((0x0F, dst, src, 0, 0))
+
     def mul_reg(self, dst: int, src: int) -> None:
         self._code.append((0x2F, dst, src, 0, 0))
 

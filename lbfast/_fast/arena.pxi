@@ -98,6 +98,7 @@ cdef bint engine_derive(engine_t *e, uint32_t nworkers) noexcept nogil:
         nbuckets *= 2
     e.nworkers = nworkers
     e.seed = e.header.seed
+    seed_mix(e.seed, e.mix)
     e.settings = e.header.settings
     e.bucket_mask = nbuckets - 1
     e.buckets = <uint32_t *>memory_take(<uint64_t>nbuckets * sizeof(uint32_t))
@@ -142,6 +143,7 @@ cdef bint worker_init(engine_t *e, worker_t *w, uint32_t index) noexcept nogil:
     w.ip_id = <uint16_t>(e.seed + index)
     w.ip_step = <uint16_t>e.nworkers
     w.total = &e.total_counts[index]
+    w.dests = &e.dest_counts[<size_t>index * e.max_dests]
     w.outs = <out_t *>malloc(MAX_OUTS * sizeof(out_t))
     w.scratch = <uint8_t *>memory_take(SCRATCH_SIZE)
     w.wheel.heads = <uint32_t *>malloc(WHEEL_SLOTS * sizeof(uint32_t))

@@ -7,6 +7,7 @@ ctypedef struct batch_t:
     const uint8_t *mac           # of that interface
     uint32_t reply               # direction in which plain packets are looked for first
     uint32_t turned              # plain packets that went in the other
+    uint32_t others              # packets that are not plain
     uint32_t cut                 # frames that were cut short
     plain_t plains[BATCH]
     verdict_t verdicts[BATCH]    # after classify, of frames that are not plain
@@ -27,16 +28,20 @@ cdef uint32_t frames_run(
     b.ifindex = ifindex
     b.mac = e.world.links[link].mac
     b.reply = w.replies[link]
-    b.cut = b.turned = 0
-    batch_look(e, w, &b)
-    batch_fetch(e, w, &b, 0, n)
+    b.cut = b.turned = b.others = 0
+    if b.reply:
+        batch_look(e, w, &b, True)
+    else:
+        batch_look(e, w, &b, False)
+    batch_fetch(e, w, &b)
     chained = w.chained
     while i < n:
         end = n
         if LB_UNLIKELY(w.chained != chained):      # a younger entry may shadow the first one
-            batch_fetch(e, w, &b, i, i + 1)
+            if b.plains[i].key != PLAIN_NOT:
+                plain_point(&b.plains[i], e.buckets, e.conns, e.flows)
             end = i + 1
-        at = RUNS[run_index(b.plains[i].kind, b.reply)](e, w, &b, i, end)
+        at = RUNS[run_index(b.plains[i].key, b.reply)](e, w, &b, i, end)
         if at == i:
             batch_one(e, w, &b, i)
             at += 1
@@ -53,7 +58,6 @@ cdef inline uint32_t flow_run(
 ) noexcept nogil:
     """Send plain packets from the first on, as long as they are of this family and known in this
     direction; returns the one after the last."""
-    cdef run_t r
     cdef const frame_t *f = &b.frames[first]
     cdef plain_t *q = <plain_t *>&b.plains[first]
     cdef plain_t *last = <plain_t *>&b.plains[end]
@@ -62,39 +66,31 @@ cdef inline uint32_t flow_run(
     if LB_UNLIKELY(w.nouts + BATCH > w.max_outs):
         w.flush(w)
     o = &w.outs[w.nouts]
-    run_begin(e, w, &r)
     while q != last:
-        if LB_UNLIKELY(not flow_step(e, w, &r, f, q, o, is_v6, reply)):
+        if LB_UNLIKELY((q.key & PLAIN_V6 != 0) != is_v6):
             break
-        bytes += f.len
+        if LB_UNLIKELY(not flow_step(e, w, f, q, o, &bytes, is_v6, reply)):
+            break
         f += 1
         q += 1
         o += 1
-    w.bytes += bytes
-    run_end(w, &r, <uint32_t>(o - &w.outs[w.nouts]), reply)
-    return <uint32_t>(q - <plain_t *>b.plains)
+    end = <uint32_t>(q - <plain_t *>b.plains)
+    run_end(w, end - first, bytes, reply)
+    return end
 
 
-cdef inline void run_begin(engine_t *e, worker_t *w, run_t *r) noexcept nogil:
-    r.dests = &e.dest_counts[<size_t>w.index * e.max_dests]
-    r.svcs = &e.svc_counts[<size_t>w.index * e.max_svcs]
-    r.generation = e.generation
-    r.now = w.now
-    r.bytes = 0
-
-
-cdef inline void run_end(worker_t *w, const run_t *r, uint32_t n, bint reply) noexcept nogil:
-    """Count the n packets that were sent."""
+cdef inline void run_end(worker_t *w, uint32_t n, uint64_t bytes, bint reply) noexcept nogil:
+    """Count n packets that were sent, with so many bytes from the IP header on."""
     w.nouts += n
     w.plain += n
     w.frames += n
     w.verdicts[<int>SENT] += n
     if reply:
         w.total.outpkts += n
-        w.total.outbytes += r.bytes
+        w.total.outbytes += bytes
     else:
         w.total.inpkts += n
-        w.total.inbytes += r.bytes
+        w.total.inbytes += bytes
 
 
 ctypedef uint32_t (*run_of_t)(
@@ -125,47 +121,63 @@ cdef uint32_t run_v6_reply(
 cdef run_of_t[4] RUNS = [run_v4, run_v4_reply, run_v6, run_v6_reply]
 
 
-cdef inline uint32_t run_index(uint32_t kind, uint32_t reply) noexcept nogil:
-    return (2 if kind & PLAIN_V6 else 0) + reply
+cdef inline uint32_t run_index(uint32_t key, uint32_t reply) noexcept nogil:
+    return (2 if key & PLAIN_V6 else 0) + reply
 
 
 # ---------------------------------------------------------------- the stages of a batch
 
-cdef inline void batch_look(engine_t *e, worker_t *w, batch_t *b) noexcept nogil:
-    """Hash the plain packets, classify the others; fetch their buckets."""
-    cdef uint64_t mac = mac_word(b.mac), seed = e.seed
-    cdef uint32_t i, kind, mask = e.bucket_mask
-    cdef const uint32_t *buckets = e.buckets
-    cdef bint reply = b.reply, alone = e.nworkers == 1
-    cdef const frame_t *f
-    cdef plain_t *q
-    for i in range(b.n):
-        f = &b.frames[i]
-        q = &b.plains[i]
-        kind = PLAIN_NOT if f.len < f.wire_len else plain_kind(f, mac, &q.ip_len)
-        if LB_LIKELY(kind != PLAIN_NOT):
-            q.bucket = flow_hash(seed, f.data + 14, kind, reply) & mask
-            LB_PREFETCH(&buckets[q.bucket])
-            if LB_UNLIKELY(not alone) and q.bucket % e.nworkers != w.index:
-                if i or not batch_begins_turned(e, w, b, kind):
-                    kind = PLAIN_NOT
-                reply = b.reply
-        q.kind = <uint16_t>kind
-        if LB_UNLIKELY(kind == PLAIN_NOT):
-            batch_classify(e, w, b, i)
-
-
-cdef bint batch_begins_turned(
-    engine_t *e, worker_t *w, batch_t *b, uint32_t kind
+cdef inline void batch_look(
+    engine_t *e, worker_t *w, batch_t *b, bint reply
 ) noexcept nogil:
-    """The first packet would be another worker's: with several workers frames come to the owner
-    as a rule, so these are of the other direction.  False when it is another's there too."""
-    cdef plain_t *q = &b.plains[0]
-    q.bucket = flow_hash(e.seed, b.frames[0].data + 14, kind, not b.reply) & e.bucket_mask
-    if q.bucket % e.nworkers != w.index:
-        return False
-    b.reply = not b.reply
-    return True
+    """Hash the plain packets and fetch their buckets, classify the others."""
+    cdef uint64_t mac = mac_word(b.mac), bytes = 0
+    cdef uint32_t kind, mask = e.bucket_mask, generation = e.generation
+    cdef const uint32_t *buckets = e.buckets
+    cdef const frame_t *f = b.frames
+    cdef plain_t *q = b.plains
+    cdef plain_t *last = &b.plains[b.n]
+    while q != last:
+        kind = plain_kind(f, mac, &q.ip_len)
+        if LB_LIKELY(kind != PLAIN_NOT):
+            bytes += f.len
+            q.key = generation + kind
+            q.bucket = flow_hash(e.mix, f.data + 14, kind, reply) & mask
+            LB_PREFETCH(&buckets[q.bucket])
+        else:
+            batch_other(e, w, b, q)
+        f += 1
+        q += 1
+    w.bytes += bytes
+    if LB_UNLIKELY(e.nworkers > 1):
+        batch_disown(e, w, b)
+
+
+cdef void batch_other(engine_t *e, worker_t *w, batch_t *b, plain_t *q) noexcept nogil:
+    """A packet that is not plain, or not for this worker to send."""
+    q.key = PLAIN_NOT
+    q.conn = &NO_CONN
+    q.known = &NOT_KNOWN
+    b.others += 1
+    batch_classify(e, w, b, <uint32_t>(q - b.plains))
+
+
+cdef void batch_disown(engine_t *e, worker_t *w, batch_t *b) noexcept nogil:
+    """Plain packets whose bucket is another worker's take the stages, which hand them over.  With
+    several workers frames come to the owner as a rule: if the first is not this worker's, but
+    would be in the other direction, all are taken for that direction's."""
+    cdef uint32_t i, bucket
+    if b.plains[0].key != PLAIN_NOT and hash_owner(e, b.plains[0].bucket) != w.index:
+        bucket = flow_hash(e.mix, b.frames[0].data + 14, b.plains[0].key, not b.reply)
+        b.reply ^= hash_owner(e, bucket) == w.index
+    for i in range(b.n):
+        if b.plains[i].key == PLAIN_NOT:
+            continue
+        bucket = flow_hash(e.mix, b.frames[i].data + 14, b.plains[i].key, b.reply)
+        b.plains[i].bucket = bucket & e.bucket_mask
+        if hash_owner(e, bucket) != w.index:
+            w.bytes -= b.frames[i].len
+            batch_other(e, w, b, &b.plains[i])
 
 
 cdef void batch_classify(engine_t *e, worker_t *w, batch_t *b, uint32_t i) noexcept nogil:
@@ -186,29 +198,43 @@ cdef void batch_classify(engine_t *e, worker_t *w, batch_t *b, uint32_t i) noexc
     b.verdicts[i] = v
 
 
-cdef inline void batch_fetch(
-    engine_t *e, worker_t *w, batch_t *b, uint32_t first, uint32_t end
-) noexcept nogil:
+cdef inline void batch_fetch(engine_t *e, worker_t *w, batch_t *b) noexcept nogil:
     """The buckets are there now: fetch the entries they begin with, and what is known of them."""
+    cdef plain_t *q = b.plains
+    cdef plain_t *last = &b.plains[b.n]
+    cdef const uint32_t *buckets = e.buckets
+    cdef conn_t *conns = e.conns
+    cdef known_t *flows = e.flows
+    if LB_UNLIKELY(b.others):
+        batch_fetch_some(e, w, b)
+        return
+    while q != last:
+        plain_point(q, buckets, conns, flows)
+        LB_PREFETCH(q.conn)
+        LB_PREFETCH(q.known)
+        q += 1
+
+
+cdef void batch_fetch_some(engine_t *e, worker_t *w, batch_t *b) noexcept nogil:
+    """The same where not all packets are plain."""
     cdef uint32_t i
-    for i in range(first, end):
-        if LB_LIKELY(b.plains[i].kind != PLAIN_NOT):
-            plain_point(e, &b.plains[i])
+    for i in range(b.n):
+        if b.plains[i].key != PLAIN_NOT:
+            plain_point(&b.plains[i], e.buckets, e.conns, e.flows)
             LB_PREFETCH(b.plains[i].conn)
             LB_PREFETCH(b.plains[i].known)
-            continue
-        b.plains[i].conn = &NO_CONN
-        b.plains[i].known = &NOT_KNOWN
-        if b.verdicts[i] == NEXT:
+        elif b.verdicts[i] == NEXT:
             fetch_ahead(w, &b.pkts[i])
 
 
-cdef inline void plain_point(engine_t *e, plain_t *q) noexcept nogil:
+cdef inline void plain_point(
+    plain_t *q, const uint32_t *buckets, conn_t *conns, known_t *flows
+) noexcept nogil:
     """Point a plain packet to the first entry of its bucket."""
-    cdef uint32_t first = e.buckets[q.bucket]
+    cdef uint32_t first = buckets[q.bucket]
     if LB_LIKELY(first != NO_INDEX):
-        q.conn = &e.conns[first]
-        q.known = &e.flows[first]
+        q.conn = &conns[first]
+        q.known = &flows[first]
     else:
         q.conn = &NO_CONN
         q.known = &NOT_KNOWN
@@ -218,10 +244,11 @@ cdef void batch_one(engine_t *e, worker_t *w, batch_t *b, uint32_t i) noexcept n
     """A packet that does not take the short way in the direction of the batch: perhaps it does in
     the other one (when most do, that is the next batch's); else it takes the stages."""
     cdef plain_t *q = &b.plains[i]
-    if q.kind != PLAIN_NOT:
+    if q.key != PLAIN_NOT:
         if batch_turns(e, w, b, i):
             b.turned += 1
             return
+        w.bytes -= b.frames[i].len
         batch_classify(e, w, b, i)
     if b.verdicts[i] == NEXT:
         settle(w, &b.pkts[i], NEXT)
@@ -233,16 +260,16 @@ cdef bint batch_turns(engine_t *e, worker_t *w, const batch_t *b, uint32_t i) no
     cdef batch_t one
     cdef plain_t *q = &one.plains[0]
     cdef bint reply = not b.reply
-    if reply and not e.has_masq[b.plains[i].kind == PLAIN_V6]:
+    if reply and not e.has_masq[b.plains[i].key & PLAIN_V6 != 0]:
         return False
     one.frames = &b.frames[i]
     one.n = 1
     q[0] = b.plains[i]
-    q.bucket = flow_hash(e.seed, b.frames[i].data + 14, q.kind, reply) & e.bucket_mask
-    if q.bucket % e.nworkers != w.index:
+    q.bucket = flow_hash(e.mix, b.frames[i].data + 14, q.key, reply) & e.bucket_mask
+    if hash_owner(e, q.bucket) != w.index:
         return False
-    plain_point(e, q)
-    return RUNS[run_index(q.kind, reply)](e, w, &one, 0, 1) == 1
+    plain_point(q, e.buckets, e.conns, e.flows)
+    return RUNS[run_index(q.key, reply)](e, w, &one, 0, 1) == 1
 
 
 cdef inline void packet_from(pkt_t *p, const frame_t *f, uint32_t ifindex) noexcept nogil:

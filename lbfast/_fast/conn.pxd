@@ -13,11 +13,24 @@ cdef inline uint32_t conn_hash(
     uint64_t seed, be32 caddr_fold, be16 cport, uint32_t protocol
 ) noexcept nogil:
     """Hash of the client's side, the only part that both directions know (spec 4.1)."""
-    cdef uint64_t h = (<uint64_t>caddr_fold << 32 | <uint32_t>cport << 8 | protocol) ^ seed
-    h *= <uint64_t>0x9E3779B97F4A7C15
-    h ^= h >> 32
-    h *= <uint64_t>0xD6E8FEB86659FD93
-    return <uint32_t>(h >> 32)
+    cdef uint64_t[2] mix
+    seed_mix(seed, mix)
+    return conn_mix(mix, caddr_fold, cport, protocol)
+
+
+cdef inline void seed_mix(uint64_t seed, uint64_t *mix) noexcept nogil:
+    mix[0] = seed ^ <uint64_t>0x9E3779B97F4A7C15
+    mix[1] = (seed << 32 | seed >> 32) ^ <uint64_t>0xD6E8FEB86659FD93
+
+
+cdef inline uint32_t conn_mix(
+    const uint64_t *mix, be32 caddr_fold, be16 cport, uint32_t protocol
+) noexcept nogil:
+    """conn_hash in two steps, the first being seed_mix: the upper half of a sum of products with
+    secret factors (multilinear hashing: nobody who does not know them can make it collide)."""
+    return <uint32_t>(
+        (caddr_fold * mix[0] + <uint64_t>(protocol + cport) * mix[1]) >> 32
+    )
 
 
 cdef inline uint32_t hash_owner(const engine_t *e, uint32_t hash) noexcept nogil:

@@ -156,6 +156,7 @@ cdef int dest_link(engine_t *e, uint32_t svc, uint32_t i) noexcept nogil:
     d.slot = NO_INDEX
     d.order = next_order(e)
     d.idle_since_s = 0
+    counts_move(e, svc, i, True)
     d.flags |= DEST_USED | DEST_AVAILABLE | DEST_STEERED
     dest_steer(e, d, 1)
     if not sched_changed(e, svc, DEST_ADDED, 0, i):
@@ -191,6 +192,7 @@ cdef void dest_unlink(engine_t *e, uint32_t svc, uint32_t at) noexcept nogil:
     cdef sched_t *s = &e.scheds[svc]
     cdef dest_t *d = &e.dests[s.list[at]]
     d.flags &= ~<uint32_t>DEST_AVAILABLE
+    counts_move(e, svc, s.list[at], False)
     e.ntrash += 1
     s.ndest -= 1
     memmove(s.list + at, s.list + at + 1, (s.ndest - at) * sizeof(uint32_t))

@@ -12,22 +12,26 @@ cdef class Engine(StateFace):
     cdef int stopping             # workers leave their loops
     cdef uint32_t arrived         # see drive()
 
-    def process(self, list frames, uint64_t now_ns):
+    def process(self, list frames, uint64_t now_ns, uint32_t together=1):
         """Run frames through the data path as worker 0; what it hands over, its owner settles.
 
         frames: (ifindex, vnet, frame): the 10 bytes of a virtio-net header (b"" none) and the
         Ethernet frame.  Returns (kind, ifindex, vnet, frame) each: kind 0 leaves on that
         interface, kind 1 goes back to the host as if it had come in there.  Frames that were
-        never the data path's are in neither; see verdicts.
+        never the data path's are in neither; see verdicts.  together: how many make a batch (1 to
+        64, all of one interface).
         """
-        cdef uint8_t *memory = <uint8_t *>malloc(MAX_FRAME + 2 * HEADROOM)
+        cdef uint8_t *memory
+        if not 1 <= together <= BATCH:
+            raise ValueError(f"{together} frames together, expected 1 to {BATCH}")
+        memory = <uint8_t *>malloc(<size_t>together * FRAME_ROOM)
         if memory == NULL:
             raise MemoryError
         self.outs = []
         try:
             process_begin(&self.e, <void *>self, now_ns)
-            for ifindex, vnet, frame in frames:
-                process_one(&self.e, memory, ifindex, vnet, frame)
+            for at in range(0, len(frames), together):
+                process_some(&self.e, memory, frames[at:at + together])
             if self.e.outside != NULL and not lb_load_seq(&(<outside_t *>self.e.outside).served):
                 serve_told(<outside_t *>self.e.outside)
         finally:

@@ -37,6 +37,19 @@ cdef void estimate(est_t *est, const uint64_t *sums) noexcept nogil:
         est.avg[k] += <uint64_t>((r - <int64_t>est.avg[k]) >> 2)
 
 
+cdef void counts_move(engine_t *e, uint32_t svc, uint32_t dest, bint joins) noexcept nogil:
+    """A destination joins a service, or leaves it: the service has counted what it did, all the
+    same."""
+    cdef uint32_t w, k
+    cdef uint64_t *of
+    cdef const uint64_t *its
+    for w in range(e.nworkers):
+        of = <uint64_t *>&e.svc_counts[<size_t>w * e.max_svcs + svc]
+        its = <const uint64_t *>&e.dest_counts[<size_t>w * e.max_dests + dest]
+        for k in range(5):
+            of[k] += <uint64_t>0 - its[k] if joins else its[k]
+
+
 cdef void estimate_all(engine_t *e) noexcept nogil:
     """Let every estimator take a step."""
     cdef uint64_t[5] sums
@@ -45,12 +58,22 @@ cdef void estimate_all(engine_t *e) noexcept nogil:
     estimate(&e.header.total, sums)
     for i in range(e.max_svcs):
         if e.svcs[i].used:
-            counts_sum(e, e.svc_counts, e.max_svcs, i, sums)
-            estimate(&e.svcs[i].est, sums)
-    for i in range(e.max_dests):
-        if e.dests[i].flags & DEST_AVAILABLE:
-            counts_sum(e, e.dest_counts, e.max_dests, i, sums)
-            estimate(&e.dests[i].est, sums)
+            estimate_svc(e, i)
+
+
+cdef void estimate_svc(engine_t *e, uint32_t i) noexcept nogil:
+    """A step for a service and its destinations; packets are counted on these alone."""
+    cdef uint64_t[5] sums
+    cdef uint64_t[5] all
+    cdef const sched_t *sched = &e.scheds[i]
+    cdef uint32_t at, k
+    counts_sum(e, e.svc_counts, e.max_svcs, i, all)
+    for at in range(sched.ndest):
+        counts_sum(e, e.dest_counts, e.max_dests, sched.list[at], sums)
+        estimate(&e.dests[sched.list[at]].est, sums)
+        for k in range(5):
+            all[k] += sums[k]
+    estimate(&e.svcs[i].est, all)
 
 
 cdef void est_zero(est_t *est) noexcept nogil:

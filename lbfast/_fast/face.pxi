@@ -219,23 +219,37 @@ cdef void process_flush(engine_t *e) noexcept:
             w.scratch_used = w.to_wake = 0
 
 
-cdef int process_one(
-    engine_t *e, uint8_t *memory, uint32_t ifindex, bytes vnet, bytes frame
-) except -1:
-    cdef frame_t f
+cdef int frame_take(engine_t *e, frame_t *f, uint8_t *memory, tuple row) except -1:
+    """Copy a frame to where the data path may write, as the rings would."""
+    cdef uint32_t ifindex = row[0]
+    cdef bytes vnet = row[1], frame = row[2]
     if len(frame) > MAX_FRAME:
         raise ValueError(f"frame of {len(frame)} bytes, at most {MAX_FRAME}")
     if link_find(&e.world, ifindex) == NO_INDEX:
         raise ValueError(f"no link with index {ifindex}")
-    memset(&f, 0, sizeof(f))
+    memset(f, 0, sizeof(frame_t))
     f.data = memory + HEADROOM
     memcpy(f.data, <const char *>frame, len(frame))
     f.len = f.wire_len = len(frame)
     if len(vnet) >= sizeof(vnet_t):
         memcpy(&f.vnet, <const char *>vnet, sizeof(vnet_t))
-    frames_run(e, &e.workers[0], &f, 1, ifindex)
+    return 0
+
+
+cdef int process_some(engine_t *e, uint8_t *memory, list frames) except -1:
+    """Run up to BATCH frames of one interface together and collect what leaves."""
+    cdef frame_t[BATCH] taken
+    cdef uint32_t i, n = <uint32_t>len(frames)
+    for i in range(n):
+        frame_take(e, &taken[i], memory + <size_t>i * FRAME_ROOM, frames[i])
+        if frames[i][0] != frames[0][0]:
+            raise ValueError("a batch is of one interface")
+    frames_run(e, &e.workers[0], taken, n, frames[0][0])
     process_flush(e)
     return 0
+
+cdef enum:
+    FRAME_ROOM = MAX_FRAME + 2 * HEADROOM
 
 
 cdef void collect(worker_t *w) noexcept with gil:

@@ -18,44 +18,36 @@ ctypedef struct plain_t:         # a frame as the short way sees it
     conn_t *conn                 # the first in its bucket, and what is known of that
     known_t *known
     uint32_t bucket
-    uint16_t ip_len
-    uint16_t kind                # PLAIN_*
-
-ctypedef struct run_t:           # what packets of one run share, and what is counted of them
-    counts_t *dests              # this worker's
-    counts_t *svcs
-    uint32_t generation
-    uint32_t now
-    uint64_t bytes               # from the IP header on
+    uint32_t key                 # that of the path it can take; 0: not plain
+    uint32_t ip_len
+    uint32_t pad
 
 
-cdef conn_t NO_CONN              # what a packet points to whose bucket is empty: never a match
-cdef known_t NOT_KNOWN
+cdef conn_t NO_CONN              # what a packet points to whose bucket is empty: no packet's key
+cdef known_t NOT_KNOWN = [[2, 0, 0, 0, 0, 0, 0], [2, 0, 0, 0, 0, 0, 0]]
 
 
 # ---------------------------------------------------------------- is it plain
 
 cdef inline uint32_t plain_kind(
-    const frame_t *f, uint64_t mac, uint16_t *ip_len
+    const frame_t *f, uint64_t mac, uint32_t *ip_len
 ) noexcept nogil:
     """Say whether a frame may take the short way; what is wrong with one is the stages' affair.
     May read up to 62 bytes, which is less than any frame's memory.
 
     mac: mac_word of ours.
     """
-    cdef uint32_t start = raw32(f.data + 12)     # Ethernet type, first two bytes of the header
-    cdef uint32_t kind = PLAIN_NOT
-    if LB_UNLIKELY(frame_marks(f) & ~frame_csum_mark()):
+    cdef const uint8_t *data = f.data
+    cdef uint32_t start = raw32(data + 12)       # Ethernet type, first two bytes of the header
+    if LB_UNLIKELY(frame_marks(f) & ~frame_mark(VNET_DATA_VALID)) and not plain_partial(f):
         return PLAIN_NOT
-    if LB_UNLIKELY(mac_word(f.data) != mac):
+    if LB_UNLIKELY(mac_word(data) != mac):
         return PLAIN_NOT
-    if start & LB_BYTES4(255, 255, 255, 0) == LB_BYTES4(8, 0, 0x45, 0):
-        kind = plain_v4(f.data + 14, ip_len, f.len)
-    elif start & LB_BYTES4(255, 255, 0xF0, 0) == LB_BYTES4(0x86, 0xDD, 0x60, 0):
-        kind = plain_v6(f.data + 14, ip_len, f.len)
-    if LB_UNLIKELY(f.vnet.flags & VNET_NEEDS_CSUM) and not plain_partial(&f.vnet, kind):
-        return PLAIN_NOT
-    return kind
+    if LB_LIKELY(start & LB_BYTES4(255, 255, 255, 0) == LB_BYTES4(8, 0, 0x45, 0)):
+        return plain_v4(data + 14, ip_len, f.len)
+    if start & LB_BYTES4(255, 255, 0xF0, 0) == LB_BYTES4(0x86, 0xDD, 0x60, 0):
+        return plain_v6(data + 14, ip_len, f.len)
+    return PLAIN_NOT
 
 
 cdef inline uint64_t mac_word(const uint8_t *at) noexcept nogil:
@@ -68,60 +60,69 @@ cdef inline uint64_t frame_marks(const frame_t *f) noexcept nogil:
     return raw64(<const uint8_t *>&f.vlan_tci)
 
 
-cdef inline uint64_t frame_csum_mark() noexcept nogil:
-    """The flags among them."""
-    cdef uint8_t[8] mark = [0, 0, 0, 0, VNET_NEEDS_CSUM | VNET_DATA_VALID, 0, 0, 0]
+cdef inline uint64_t frame_mark(uint8_t flags) noexcept nogil:
+    """The same of an untagged frame with nothing but these flags."""
+    cdef uint8_t[8] mark = [0, 0, 0, 0, flags, 0, 0, 0]
     return raw64(mark)
 
 
-cdef inline bint plain_partial(const vnet_t *v, uint32_t kind) noexcept nogil:
-    """Whether the checksum that is left to the device is the packet's own."""
-    return v.csum_start == (54 if kind & PLAIN_V6 else 34) and (
-        v.csum_offset == (16 if kind & PLAIN_TCP == PLAIN_TCP else 6)
+cdef inline bint plain_partial(const frame_t *f) noexcept nogil:
+    """Whether nothing is left to the device but the checksum of the packet itself: of the UDP or
+    TCP (or neither) right behind its header."""
+    cdef bint is_v6 = f.data[12] == 0x86
+    cdef uint8_t protocol = f.data[20 if is_v6 else 23]
+    if frame_marks(f) & ~frame_mark(VNET_NEEDS_CSUM | VNET_DATA_VALID):
+        return False
+    return f.vnet.csum_start == (54 if is_v6 else 34) and (
+        f.vnet.csum_offset == (16 if protocol == IPPROTO_TCP_ else 6)
     )
 
 
-cdef inline uint32_t plain_v4(const uint8_t *l3, uint16_t *ip_len, uint32_t have) noexcept nogil:
+cdef inline uint32_t plain_v4(const uint8_t *l3, uint32_t *ip_len, uint32_t have) noexcept nogil:
     """have: bytes of the frame."""
-    cdef uint32_t length = ld16(l3 + 2), kind
+    cdef uint32_t length = ld16(l3 + 2)
     cdef uint32_t word = raw32(l3 + 6)           # fragment, TTL, protocol
-    ip_len[0] = <uint16_t>length
     if length + 14 > have or word & LB_BYTES4(0x3F, 0xFF, 0, 0) or (
         word & LB_BYTES4(0, 0, 0xFE, 0) == 0     # the last hop
     ):
         return PLAIN_NOT
-    kind = plain_l4(l3[9], l3 + 20, length, 20)
-    return kind if ipv4_plain_ok(l3) else PLAIN_NOT
+    if LB_UNLIKELY(not ipv4_plain_ok(l3)):
+        return PLAIN_NOT
+    ip_len[0] = length
+    if LB_LIKELY(l3[9] == IPPROTO_UDP_):
+        return PLAIN_UDP if LB_LIKELY(length >= 20 + 8) else PLAIN_NOT
+    return plain_tcp(l3[9], l3 + 20, length, 20)
 
 
-cdef inline uint32_t plain_v6(const uint8_t *l3, uint16_t *ip_len, uint32_t have) noexcept nogil:
-    cdef uint32_t length = 40 + ld16(l3 + 4), kind
-    ip_len[0] = <uint16_t>length
+cdef inline uint32_t plain_v6(const uint8_t *l3, uint32_t *ip_len, uint32_t have) noexcept nogil:
+    cdef uint32_t length = 40 + ld16(l3 + 4)
     if length + 14 > have or length > 0xFFFF or l3[7] <= 1:
         return PLAIN_NOT
-    kind = plain_l4(l3[6], l3 + 40, length, 40)
-    return kind + PLAIN_V6 if kind else PLAIN_NOT
+    ip_len[0] = length
+    if LB_LIKELY(l3[6] == IPPROTO_UDP_):
+        return PLAIN_UDP | PLAIN_V6 if LB_LIKELY(length >= 40 + 8) else PLAIN_NOT
+    if plain_tcp(l3[6], l3 + 40, length, 40) == PLAIN_NOT:
+        return PLAIN_NOT
+    return PLAIN_TCP | PLAIN_V6
 
 
-cdef inline uint32_t plain_l4(
+cdef inline uint32_t plain_tcp(
     uint32_t protocol, const uint8_t *l4, uint32_t ip_len, uint32_t l3_len
 ) noexcept nogil:
-    if protocol == IPPROTO_UDP_:
-        return PLAIN_UDP if ip_len >= l3_len + 8 else PLAIN_NOT
     if protocol == IPPROTO_TCP_ and ip_len >= l3_len + 20 and l4[13] & TCP_EVENTS == TCP_ACK:
         return PLAIN_TCP
     return PLAIN_NOT
 
 
 cdef inline uint32_t flow_hash(
-    uint64_t seed, uint8_t *l3, uint32_t kind, bint reply
+    const uint64_t *mix, uint8_t *l3, uint32_t kind, bint reply
 ) noexcept nogil:
     """conn_hash of what is the client's side in this direction."""
     cdef addr_t a
     if LB_LIKELY(not kind & PLAIN_V6):
-        return conn_hash(seed, raw32(l3 + 12 + 4 * reply), raw16(l3 + 20 + 2 * reply), l3[9])
+        return conn_mix(mix, raw32(l3 + 12 + 4 * reply), raw16(l3 + 20 + 2 * reply), l3[9])
     a = addr_load(l3 + 8 + 16 * reply, True)
-    return conn_hash(seed, addr_fold(&a), raw16(l3 + 40 + 2 * reply), l3[6])
+    return conn_mix(mix, addr_fold(&a), raw16(l3 + 40 + 2 * reply), l3[6])
 
 
 # ---------------------------------------------------------------- whose is it
@@ -160,7 +161,7 @@ cdef bint flow_search(
 ) noexcept nogil:
     """Point a packet to its connection, which is not the first in the bucket; False when there is
     none, or nothing is known of it in this direction."""
-    cdef bint is_v6 = (q.kind & PLAIN_V6) != 0
+    cdef bint is_v6 = (q.key & PLAIN_V6) != 0
     cdef addr_t saddr = addr_load(l3 + (8 if is_v6 else 12), is_v6)
     cdef addr_t daddr = addr_load(l3 + (24 if is_v6 else 16), is_v6)
     cdef const uint8_t *l4 = l3 + (40 if is_v6 else 20)
@@ -175,66 +176,55 @@ cdef bint flow_search(
     q.conn = &e.conns[i]
     q.known = &e.flows[i]
     path = &q.known.reply if reply else &q.known.request
-    return path.key == e.generation + q.kind
+    return path.key == q.key
 
 
 # ---------------------------------------------------------------- what is known of it
 
 cdef inline bint flow_step(
-    engine_t *e, worker_t *w, run_t *r, const frame_t *f, plain_t *q, out_t *o,
+    engine_t *e, worker_t *w, const frame_t *f, plain_t *q, out_t *o, uint64_t *bytes,
     bint is_v6, bint reply,
 ) noexcept nogil:
-    """Queue a plain packet by what is known of its connection, in this direction; False, and
-    nothing changed, when too little is."""
+    """Queue a plain packet by what is known of its connection, in this direction, and add its
+    length to `bytes`; False, and nothing changed, when too little is."""
     cdef uint8_t *l3 = f.data + 14
     cdef path_t *path = &q.known.reply if reply else &q.known.request
     cdef conn_t *c = q.conn
-    cdef neigh_t *n
     cdef uint32_t length = q.ip_len
-    if (q.kind & PLAIN_V6 != 0) != is_v6:
-        return False
-    if LB_UNLIKELY(path.key != r.generation + q.kind or not plain_is(e, c, l3, is_v6, reply)):
-        if q.kind == PLAIN_NOT or not flow_search(e, q, l3, reply):
+    cdef neigh_t *n
+    if LB_UNLIKELY(path.key != q.key or not plain_is(e, c, l3, is_v6, reply)):
+        if q.key == PLAIN_NOT or not flow_search(e, q, l3, reply):
             return False
         path = &q.known.reply if reply else &q.known.request
         c = q.conn
     n = &e.world.neighs[path.neigh]
     if LB_UNLIKELY(length > path.mtu or not neigh_used(w, n)):
         return False
-    if path.method != DROUTE and not flow_may(e, c, f, path.method, is_v6):
-        return False
-    flow_touch(e, w, c, r.now)
-    flow_count(r, c, length, reply)
     flow_vnet(o, f)
-    if path.method == DROUTE:
+    o.len = length + 14
+    if LB_LIKELY(path.method == DROUTE and not reply):
         plain_hop(l3, is_v6)
     elif reply or path.method == MASQ:
-        flow_nat(e, l3, c, path, o, q.kind, is_v6, reply)
+        if LB_UNLIKELY(not flow_nat(e, l3, c, path, q.key, o, is_v6, reply)):
+            return False
+    elif LB_UNLIKELY(e.dests[c.dest].pmtu):
+        return False                           # a path MTU was learned
     else:
         plain_hop(l3, is_v6)
-        l3 = flow_wrap(w, l3, c.dest, o, &length, is_v6)
-    memcpy(l3 - 16, n.head, 16)
+        l3 = flow_wrap(w, l3, c.dest, o, is_v6)
+    flow_touch(e, w, c)
+    flow_count(w, c, length, reply)
+    bytes[0] += length
+    lb_copy16(l3 - 16, n.head)
     o.data = l3 - 14
-    o.len = length + 14
     o.ifindex = n.ifindex
     return True
 
 
-cdef inline bint flow_may(
-    const engine_t *e, const conn_t *c, const frame_t *f, uint32_t method, bint is_v6
-) noexcept nogil:
-    """False: the stages have more to do: a path MTU was learned, or UDP has no checksum yet."""
-    if method == TUNNEL:
-        return e.dests[c.dest].pmtu == 0
-    return raw16(f.data + (60 if is_v6 else 40)) != 0 or (
-        c.protocol == IPPROTO_TCP_ or f.vnet.flags & VNET_NEEDS_CSUM
-    )
-
-
-cdef inline void flow_touch(engine_t *e, worker_t *w, conn_t *c, uint32_t now) noexcept nogil:
+cdef inline void flow_touch(engine_t *e, worker_t *w, conn_t *c) noexcept nogil:
     """Restart the timer, as conn_touch: for a packet that changes no state it is the same
     time-out again."""
-    cdef uint32_t expires = now + c.timeout
+    cdef uint32_t expires = w.now + c.timeout
     cdef bint sooner = <int32_t>(expires - c.expires) < 0
     c.expires = expires
     if LB_UNLIKELY(sooner):
@@ -242,29 +232,23 @@ cdef inline void flow_touch(engine_t *e, worker_t *w, conn_t *c, uint32_t now) n
 
 
 cdef inline void flow_count(
-    run_t *r, conn_t *c, uint64_t ip_len, bint reply
+    worker_t *w, conn_t *c, uint64_t ip_len, bint reply
 ) noexcept nogil:
     """count_in and count_out; the totals are added once a run."""
-    cdef counts_t *dest = &r.dests[c.dest]
-    cdef counts_t *svc = &r.svcs[dest.svc]
-    r.bytes += ip_len
+    cdef counts_t *dest = &w.dests[c.dest]
     if reply:
         dest.outpkts += 1
         dest.outbytes += ip_len
-        svc.outpkts += 1
-        svc.outbytes += ip_len
         return
     c.in_pkts += 1
     dest.inpkts += 1
     dest.inbytes += ip_len
-    svc.inpkts += 1
-    svc.inbytes += ip_len
 
 
 cdef inline void flow_vnet(out_t *o, const frame_t *f) noexcept nogil:
     """Take over the virtio-net header, and with it, as a plain frame has no tag, OUT_WIRE."""
     LB_STATIC_ASSERT(sizeof(out_t) == 32 and sizeof(frame_t) == 32 and OUT_WIRE == 0)
-    memcpy(&o.kind, &f.vlan_tci, 16)
+    lb_copy16(&o.kind, &f.vlan_tci)
 
 
 # ---------------------------------------------------------------- what changes in it
@@ -289,14 +273,30 @@ cdef inline uint16_t ttl_change() noexcept nogil:
     return <uint16_t>~raw16(one)
 
 
-cdef inline void flow_nat(
-    const engine_t *e, uint8_t *l3, const conn_t *c, const path_t *path, out_t *o, uint32_t kind,
+cdef inline bint flow_nat(
+    const engine_t *e, uint8_t *l3, const conn_t *c, const path_t *path, uint32_t key, out_t *o,
     bint is_v6, bint reply,
 ) noexcept nogil:
-    """One hop less; replace one side's address and port, and bring the checksums up to date."""
+    """One hop less; replace one side's address and port, and bring the checksums up to date.
+    False: UDP without a checksum, which is the stages' to compute."""
     cdef uint8_t *at = l3 + (8 if is_v6 else 12) + (0 if reply else (16 if is_v6 else 4))
     cdef uint8_t *l4 = l3 + (40 if is_v6 else 20)
-    cdef uint8_t *check = l4 + (16 if kind & PLAIN_TCP == PLAIN_TCP else 6)
+    cdef uint8_t *check = l4 + 6
+    if LB_UNLIKELY(o.vnet.flags & VNET_NEEDS_CSUM):
+        o.vnet.flags = VNET_NEEDS_CSUM
+        if key & PLAIN_TCP == PLAIN_TCP:
+            check = l4 + 16
+        put16(check, csum_raw(<uint64_t>raw16(check) + path.sum_addr))
+    else:
+        o.vnet.flags = 0
+        if key & PLAIN_TCP == PLAIN_TCP:
+            csum_move(l4 + 16, path.sum_l4)
+        elif LB_UNLIKELY(raw16(check) == 0):
+            return False
+        else:
+            csum_move(check, path.sum_l4)
+            if LB_UNLIKELY(raw16(check) == 0):
+                put16(check, 0xFFFF)
     if is_v6:
         l3[7] -= 1
         memcpy(at, &conn6_of(e, c).vaddr if reply else &conn6_of(e, c).daddr, 16)
@@ -304,51 +304,41 @@ cdef inline void flow_nat(
         l3[8] -= 1
         csum_move(l3 + 10, path.sum_l3)
         put32(at, c.vaddr if reply else c.daddr)
-    if reply:
-        put16(l4, c.vport)
-    else:
-        put16(l4 + 2, c.dport)
-    o.vnet.flags &= VNET_NEEDS_CSUM
-    if LB_UNLIKELY(o.vnet.flags):
-        put16(check, csum_raw(<uint64_t>raw16(check) + path.sum_addr))
-        return
-    csum_move(check, path.sum_l4)
-    if LB_UNLIKELY(raw16(check) == 0) and kind & PLAIN_TCP != PLAIN_TCP:
-        put16(check, 0xFFFF)
+    put16(l4 + (0 if reply else 2), c.vport if reply else c.dport)
+    return True
 
 
 cdef inline uint8_t *flow_wrap(
-    worker_t *w, uint8_t *l3, uint32_t dest, out_t *o, uint32_t *length, bint is_v6
+    worker_t *w, uint8_t *l3, uint32_t dest, out_t *o, bint is_v6
 ) noexcept nogil:
-    """Put the outer header of IP in IP in front (spec 3.4), grow `length` by it and return where
-    it begins: what tunnel_each does."""
+    """Put the outer header of IP in IP in front (spec 3.4), as tunnel_each does, and return where
+    it begins."""
     cdef const outer_t *outer = &(<engine_t *>w.engine).outers[dest]
     cdef uint32_t tos = (ld16(l3) >> 4) & 0xFF if is_v6 else l3[1]
     cdef uint32_t size = 40 if is_v6 else 20
     cdef uint8_t *at = l3 - size
     if LB_UNLIKELY(tos & 3 == 3):
         tos -= 1
-    if o.vnet.flags & VNET_NEEDS_CSUM:
+    if LB_UNLIKELY(o.vnet.flags & VNET_NEEDS_CSUM):
         o.vnet.csum_start += size
+    o.len += size
     memcpy(at, outer.head, size)
     if is_v6:
         st32(at, 0x60000000U | tos << 20)
-        st16(at + 4, length[0])
+        st16(at + 4, 40 + ld16(l3 + 4))
         at[7] = l3[7]
     else:
-        wrap_v4(w, at, l3, outer, tos, length[0] + 20)
-    length[0] += size
+        wrap_v4(w, at, l3, outer, tos)
     return at
 
 
 cdef inline void wrap_v4(
-    worker_t *w, uint8_t *at, const uint8_t *l3, const outer_t *outer, uint32_t tos,
-    uint32_t length,
+    worker_t *w, uint8_t *at, const uint8_t *l3, const outer_t *outer, uint32_t tos
 ) noexcept nogil:
-    """Fill in what differs between packets; length: with the outer header."""
+    """Fill in what differs between packets."""
     cdef uint32_t df = l3[6] & outer.df
     at[1] = tos
-    st16(at + 2, length)
+    st16(at + 2, 20 + ld16(l3 + 2))
     if not df:
         w.ip_id += 1
         st16(at + 4, w.ip_id)

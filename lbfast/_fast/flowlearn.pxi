@@ -6,7 +6,7 @@ cdef inline bint path_holds(const engine_t *e, const path_t *path) noexcept nogi
 
 
 cdef bint flow_begin(worker_t *w, uint32_t i) noexcept nogil:
-    """Whether its packets may take the short way at all; notes which counters they move."""
+    """Whether its packets may take the short way at all."""
     cdef engine_t *e = <engine_t *>w.engine
     cdef const conn_t *c = &e.conns[i]
     if e.nmarks or c.dest == NO_INDEX or not e.dests[c.dest].flags & DEST_AVAILABLE:
@@ -15,7 +15,6 @@ cdef bint flow_begin(worker_t *w, uint32_t i) noexcept nogil:
         return False
     if (c.flags & CONN_V6 != 0) != (c.flags & CONN_D6 != 0):
         return False
-    e.dest_counts[<size_t>w.index * e.max_dests + c.dest].svc = e.dests[c.dest].svc
     if c.protocol == IPPROTO_TCP_:
         return c.state == TCP_EST
     return c.protocol == IPPROTO_UDP_

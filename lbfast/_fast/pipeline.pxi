@@ -222,16 +222,13 @@ cdef inline void conn_transition(
 
 
 cdef inline void count_in(worker_t *w, const pkt_t *p, uint32_t i) noexcept nogil:
-    """Count a request on destination, service and total (spec 7.1)."""
+    """Count a request on destination and total, and so on the service (spec 7.1)."""
     cdef engine_t *e = <engine_t *>w.engine
     cdef uint32_t dest = e.conns[i].dest
     cdef counts_t *c
     if dest == NO_INDEX or not e.dests[dest].flags & DEST_AVAILABLE:
         return
     c = &e.dest_counts[<size_t>w.index * e.max_dests + dest]
-    c.inpkts += 1
-    c.inbytes += p.ip_len
-    c = &e.svc_counts[<size_t>w.index * e.max_svcs + e.dests[dest].svc]
     c.inpkts += 1
     c.inbytes += p.ip_len
     c = &e.total_counts[w.index]
@@ -246,9 +243,6 @@ cdef void count_out(worker_t *w, const pkt_t *p, uint32_t i) noexcept nogil:
     if dest == NO_INDEX or not e.dests[dest].flags & DEST_AVAILABLE:
         return
     c = &e.dest_counts[<size_t>w.index * e.max_dests + dest]
-    c.outpkts += 1
-    c.outbytes += p.ip_len
-    c = &e.svc_counts[<size_t>w.index * e.max_svcs + e.dests[dest].svc]
     c.outpkts += 1
     c.outbytes += p.ip_len
     c = &e.total_counts[w.index]

@@ -89,7 +89,6 @@ cdef verdict_t conn_for(worker_t *w, pkt_t *p, uint32_t dest, uint32_t *made) no
     if made[0] == NO_INDEX:
         return drop(w, R_NO_MEMORY)
     e.dest_counts[<size_t>w.index * e.max_dests + dest].conns += 1
-    e.svc_counts[<size_t>w.index * e.max_svcs + p.svc].conns += 1
     e.total_counts[w.index].conns += 1
     p.new_conn = 1
     return NEXT

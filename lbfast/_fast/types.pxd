@@ -164,9 +164,7 @@ ctypedef struct counts_t:      # (w) one for each worker; the sum is what counts
     uint64_t outpkts
     uint64_t inbytes
     uint64_t outbytes
-    uint32_t svc               # (w) derived, of a destination: its service, for the short way
-    uint32_t pad0
-    uint64_t pad[2]
+    uint64_t pad[3]
 
 ctypedef struct est_t:         # (c) what the estimator made of the counters, spec 7.3
     uint64_t last[5]           # sums at the previous estimation
@@ -460,6 +458,7 @@ ctypedef struct worker_t:
     void *pending              # packets that wait for a neighbour, pending.pxi
     void *routes               # cache of next hops, route.pxi
     counts_t *total            # its part of the director's counters
+    counts_t *dests            # and of the destinations'
     uint8_t replies[64]        # by index of a link: the last plain packet there was a reply
     uint64_t drops[64]         # by R_*
     uint64_t verdicts[8]
@@ -639,7 +638,7 @@ ctypedef struct engine_t:
     laddr_t *laddrs
     conn_full_t *fulls
     counts_t *dest_counts      # [worker][dest]
-    counts_t *svc_counts       # [worker][svc]
+    counts_t *svc_counts       # (c) [worker][svc]; what its present destinations have comes on top
     counts_t *total_counts     # [worker]
     uint32_t max_conns
     uint32_t max_dests
@@ -651,6 +650,7 @@ ctypedef struct engine_t:
     outer_t *outers            # by destination index
     uint32_t generation        # (c) of all that control edits, in steps of 8; never 0
     uint64_t seed
+    uint64_t mix[2]            # of the seed: conn_mix
     uint32_t *buckets          # heads; bucket b belongs to worker b % nworkers
     uint32_t bucket_mask
     uint32_t *templates        # (l) heads of the chains of templates and expected entries

@@ -5,6 +5,12 @@ from libc.string cimport memcpy
 from lbfast._fast.types cimport be16, be32
 
 cdef extern from *:
+    """
+    typedef uint64_t lb_pair_t __attribute__((vector_size(16), aligned(1), may_alias));
+    static inline void lb_copy16(void *to, const void *from)
+    { *(lb_pair_t *)to = *(const lb_pair_t *)from; }
+    """
+    void lb_copy16(void *to, const void *frm) noexcept nogil      # in one piece
     uint16_t __builtin_bswap16(uint16_t) noexcept nogil
     uint32_t __builtin_bswap32(uint32_t) noexcept nogil
 

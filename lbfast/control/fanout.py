@@ -157,7 +157,7 @@ def _ports(p: bpf.Program) -> None:
 
 
 def _direction(p: bpf.Program, map_fd: int, seed: int) -> None:
-    """Finds the client's side: r7 address in the upper half, r8 port, r1 what it is mixed with."""
+    """Finds the client's side: r7 address, folded, r8 port, r1 the seed it is hashed with."""
     p.map_fd(1, map_fd)
     p.mov_reg(2, 10)
     p.add(2, _SRC)
@@ -167,7 +167,7 @@ def _direction(p: bpf.Program, map_fd: int, seed: int) -> None:
     p.load(4, 5, 0, 0)
     p.jump_if(5, "eq", NAT, "reply")
     _fold(p, 2, _SRC)  # a FULLNAT server's address and port are part of the hash
-    p.shr(2, 16)
+    p.shl(2, 16)
     p.load(2, 3, 10, _PORTS)
     p.or_reg(2, 3)
     p.mov64(3, _MIX[2])
@@ -183,7 +183,7 @@ def _direction(p: bpf.Program, map_fd: int, seed: int) -> None:
 
 
 def _fold(p: bpf.Program, dst: int, where: int) -> None:
-    """dst = the words of an address, all XORed, in the upper half."""
+    """dst = the words of an address, all XORed."""
     p.load(8, dst, 10, where)
     p.load(8, 4, 10, where + 8)
     p.xor_reg(dst, 4)
@@ -191,22 +191,24 @@ def _fold(p: bpf.Program, dst: int, where: int) -> None:
     p.shr(4, 32)
     p.xor_reg(dst, 4)
     p.shl(dst, 32)
+    p.shr(dst, 32)
 
 
 def _hash(p: bpf.Program, mask: int, workers: int) -> None:
     """conn_hash, then hash_owner."""
     p.label("hash")
-    p.shl(8, 8)
-    p.or_reg(7, 8)
-    p.or_reg(7, 9)
-    p.xor_reg(7, 1)
     p.mov64(2, _MIX[0])
+    p.xor_reg(2, 1)
     p.mul_reg(7, 2)
-    p.mov_reg(2, 7)
-    p.shr(2, 32)
-    p.xor_reg(7, 2)
-    p.mov64(2, _MIX[1])
-    p.mul_reg(7, 2)
+    p.mov_reg(2, 1)  # the seed's halves change places
+    p.shl(2, 32)
+    p.shr(1, 32)
+    p.or_reg(2, 1)
+    p.mov64(1, _MIX[1])
+    p.xor_reg(2, 1)
+    p.add_reg(8, 9)
+    p.mul_reg(8, 2)
+    p.add_reg(7, 8)
     p.shr(7, 32)
     p.mov64(2, mask)
     p.and_reg(7, 2)

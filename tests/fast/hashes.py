@@ -10,9 +10,9 @@ def conn_hash(seed: int, addr: bytes, port: int, protocol: int) -> int:
         fold ^= int.from_bytes(addr[at : at + 4], "little")
     swapped = int.from_bytes(port.to_bytes(2, "big"), "little")
     mask = (1 << 64) - 1
-    h = ((fold << 32 | swapped << 8 | protocol) ^ seed) * 0x9E3779B97F4A7C15 & mask
-    h ^= h >> 32
-    return (h * 0xD6E8FEB86659FD93 & mask) >> 32
+    turned = (seed << 32 | seed >> 32) & mask
+    first, second = seed ^ 0x9E3779B97F4A7C15, turned ^ 0xD6E8FEB86659FD93
+    return (fold * first + (protocol + swapped) * second & mask) >> 32
 
 
 def local_hash(seed: int, protocol: int, flow: tuple[bytes, int, bytes, int]) -> int:

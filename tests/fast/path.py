@@ -90,11 +90,22 @@ class Lab:
         return self.frames((ifindex, vnet.pack(), frame))
 
     def frames(self, *frames: tuple[int, bytes, bytes]) -> list[Out]:
-        outs = self.engine.process(list(frames), self.now_ns)
+        return self.outs(self.engine.process(list(frames), self.now_ns))
+
+    @staticmethod
+    def outs(rows: list[tuple[int, int, bytes, bytes]]) -> list[Out]:
         return [
             Out(kind == 1, ifindex, Vnet(*struct.unpack("=BBHHHH", vnet)), frame)
-            for kind, ifindex, vnet, frame in outs
+            for kind, ifindex, vnet, frame in rows
         ]
+
+    def together(self, *packets: tuple[Packet | bytes, str, Vnet]) -> list[Out]:
+        """Send packets of one side as a batch: each with its side and virtio-net header."""
+        rows = []
+        for packet, side, vnet in packets:
+            ifindex, _, frame = network.frame(side, bytes(packet))
+            rows.append((ifindex, vnet.pack(), frame))
+        return self.outs(self.engine.process(rows, self.now_ns, 64))
 
     def one(self, packet: Packet | bytes, side: str = "client", vnet: Vnet = PLAIN) -> Out:
         """Send a packet that makes exactly one frame leave."""

@@ -332,13 +332,14 @@ def test_drop_entry_ends_connections_whose_handshake_secure_tcp_waits_for() -> N
 
 @pytest.mark.covers("C-096")
 def test_drop_entry_spares_templates_that_led_somewhere() -> None:
-    world = lab(service="-s rr -p 1000", drop_entry=3)
+    world = lab(service="-s rr -p 1000")
     for src, flags in ((CLIENT, "SA"), (CLIENT_2, "S")):
         for flag in flags:
             world.ask(4000, flag, src=src)
         world.ask(4000, "R", src=src)
     world.wait(15)  # the first connection has ended: nothing but the assurance spares its template
     assert len(world.connections()) == 3
+    world.engine.set_setting("drop_entry", 3)
     for _ in range(600):
         world.engine.defend(1 << 30)
     assert [row[1] for row in world.connections() if row[1].endswith(":0")] == [f"{CLIENT}:0"]
