@@ -39,6 +39,16 @@ def attribute(kind: int, data: bytes) -> bytes:
     return struct.pack("=HH", 4 + len(data), kind) + data + bytes(-len(data) % 4)
 
 
+def attributes(data: bytes, at: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """Yields (type, value) of the attributes between two offsets."""
+    while at + 4 <= end:
+        length, kind = struct.unpack_from("=HH", data, at)
+        if length < 4:
+            return
+        yield kind & 0x3FFF, data[at + 4 : at + length]
+        at += length + 3 & ~3
+
+
 def messages(data: bytes) -> Iterator[tuple[int, int, int, int]]:
     """Yields (type, flags, offset, end) of every message in a datagram."""
     at = 0

@@ -6,17 +6,15 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from lbfast.model.netlines import Address
 from lbfast.model.vrrp import (
     OWNER_PRIORITY,
-    VrrpConfig,
     VrrpGlobals,
     VrrpInstance,
 )
 from lbfast.vrrp.firewall import Firewall
-from lbfast.vrrp.kernel import Kernel, Request, add_address, remove_address
+from lbfast.vrrp.kernel import Kernel, Request
 from lbfast.vrrp.links import Links
-from lbfast.vrrp.routes import add_route, add_rule, remove_route, remove_rule
+from lbfast.vrrp.statics import Statics
 from lbfast.vrrp.station import Station
 from lbfast.vrrp.vmac import Vmacs, bases_of
 
@@ -30,6 +28,7 @@ class Host:
         self.links = Links()
         self._kernel = Kernel()
         self.vmacs = Vmacs(self._kernel, self.links)
+        self.statics = Statics(self.links, self.apply)
         self.keeps_addresses = False  # at stop (option -V)
         self._promoting: dict[Path, str] = {}
         self._firewall = Firewall(settings.nftables_table, settings.nftables_priority)
@@ -106,64 +105,6 @@ class Host:
         self.apply(request for payload, request in before.items() if payload not in still)
         self.links.drain()
         self.place(station)
-
-    # -- static items
-
-    def _address_request(self, address: Address, default: str, *, is_new: bool) -> list[Request]:
-        index = self.links.index_of(address.device or default)
-        if not index:
-            return []
-        make = add_address if is_new else remove_address
-        return [make(address, index)]
-
-    def place_static(self, old: VrrpConfig, new: VrrpConfig) -> None:
-        """Go from the static items of one configuration to those of another."""
-        index_of = self.links.index_of
-        device = (old.settings.default_interface, new.settings.default_interface)
-        gone: list[Request] = []
-        gone += [remove_rule(rule) for rule in old.static_rules if rule not in new.static_rules]
-        gone += [
-            remove_route(route, index_of)
-            for route in old.static_routes
-            if route not in new.static_routes
-        ]
-        for address in old.static_addresses:
-            if address not in new.static_addresses:
-                gone += self._address_request(address, device[0], is_new=False)
-        come: list[Request] = []
-        for address in new.static_addresses:
-            if address not in old.static_addresses:
-                come += self._address_request(address, device[1], is_new=True)
-        come += [
-            add_route(route, index_of)
-            for route in new.static_routes
-            if route not in old.static_routes
-        ]
-        come += [add_rule(rule) for rule in new.static_rules if rule not in old.static_rules]
-        self.apply([*gone, *come])
-
-    def restore_static(self, config: VrrpConfig, index: int, addr: bytes) -> set[str]:
-        """Put a static address back that somebody has removed.
-
-        Returns the track groups that lose it for good.
-        """
-        lost = set()
-        for address in statics(config, self.links, index, addr):
-            logger.info("a static address was removed by somebody else, putting it back")
-            if not self.apply([add_address(address, index)]) and address.track_group:
-                lost.add(address.track_group)
-        return lost
-
-
-def statics(config: VrrpConfig, links: Links, index: int, addr: bytes) -> list[Address]:
-    """Return the static lines that an address on an interface belongs to, if it is tracked."""
-    return [
-        address
-        for address in config.static_addresses
-        if address.addr == addr
-        and address.track
-        and links.index_of(address.device or config.settings.default_interface) == index
-    ]
 
 
 def _filtered(station: Station) -> list[bytes]:

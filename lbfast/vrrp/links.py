@@ -1,4 +1,4 @@
-"""The kernel's links and their addresses as VRRP needs them, followed over netlink."""
+"""The kernel's links, addresses, and lost routes and rules, followed over netlink for VRRP."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import asyncio
 import errno
 import logging
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lbfast import rtnl
 from lbfast.model import AF_INET, AF_INET6
-from lbfast.vrrp import kernel
+from lbfast.vrrp import kernel, ways
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +22,7 @@ _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK = 1, 3, 4, 5
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
 _GROUPS = 0x1 | 0x10 | 0x100  # links, IPv4 and IPv6 addresses
 _CHUNK = 1 << 17
+_SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
 _LINK_LOCAL = b"\xfe\x80"
 
 
@@ -50,16 +51,6 @@ class Held:
         return not waits and not self.flags & kernel.F_DADFAILED
 
 
-def attributes(data: bytes, at: int, end: int) -> Iterator[tuple[int, bytes]]:
-    """Yield (type, value) of the attributes between two offsets."""
-    while at + 4 <= end:
-        length, kind = struct.unpack_from("=HH", data, at)
-        if length < 4:
-            return
-        yield kind & 0x3FFF, data[at + 4 : at + length]
-        at += length + 3 & ~3
-
-
 class Links:
     """Links by name and index, and the addresses of each in the kernel's order."""
 
@@ -69,6 +60,9 @@ class Links:
         self.addresses: dict[int, dict[bytes, Held]] = {}
         self.on_link: Callable[[str], None] = lambda name: None
         self.on_address: Callable[[int, bytes, bool], None] = lambda index, addr, there: None
+        self.on_gone: Callable[[ways.Seen], None] = lambda seen: None
+        self.on_gap: Callable[[], None] = lambda: None  # routes or rules may have gone unseen
+        self._follows_ways = False
         self._sock = rtnl.open_socket(_GROUPS, blocking=False)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.read_all()
@@ -76,6 +70,14 @@ class Links:
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         loop.add_reader(self._sock.fileno(), self.drain)
+
+    def follow_ways(self) -> None:
+        """Hear of routes and rules too; a host may have a million, so only who needs it asks."""
+        if self._follows_ways:
+            return
+        self._follows_ways = True
+        for group in ways.GROUPS:
+            self._sock.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
 
     def close(self) -> None:
         if self._loop is not None:
@@ -112,6 +114,7 @@ class Links:
                     raise
                 logger.warning("netlink: events were lost, reading all links and addresses anew")
                 self.read_all()
+                self.on_gap()
                 return
             self._take(data)
 
@@ -121,12 +124,14 @@ class Links:
                 self._link(kind == rtnl.NEWLINK, data, (at + 16, end), silent)
             elif kind in (rtnl.NEWADDR, rtnl.DELADDR):
                 self._address(kind == rtnl.NEWADDR, data, (at + 16, end), silent)
+            elif kind in ways.KINDS and (seen := ways.parse(kind, data, at + 16, end)):
+                self.on_gone(seen)
 
     def _link(self, is_new: bool, data: bytes, span: tuple[int, int], silent: bool) -> None:
         family, _, index, flags, _ = _IFINFOMSG.unpack_from(data, span[0])
         if family:
             return  # a bridge telling about a port
-        found = dict(attributes(data, span[0] + 16, span[1]))
+        found = dict(rtnl.attributes(data, span[0] + 16, span[1]))
         name = found.get(_IFLA_IFNAME, b"").rstrip(b"\0").decode(errors="replace")
         before = self.by_index.pop(index, None)
         if before is not None and self.by_name.get(before.name) is before:
@@ -151,7 +156,7 @@ class Links:
 
     def _address(self, is_new: bool, data: bytes, span: tuple[int, int], silent: bool) -> None:
         _, prefixlen, flags, scope, index = _IFADDRMSG.unpack_from(data, span[0])
-        found = dict(attributes(data, span[0] + 8, span[1]))
+        found = dict(rtnl.attributes(data, span[0] + 8, span[1]))
         addr = found.get(_IFA_LOCAL) or found.get(_IFA_ADDRESS, b"")
         if _IFA_FLAGS in found:
             flags = int.from_bytes(found[_IFA_FLAGS], "little")

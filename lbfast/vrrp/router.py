@@ -19,7 +19,7 @@ from lbfast.vrrp.actions import (
 from lbfast.vrrp.group import Group
 from lbfast.vrrp.machine import Machine
 from lbfast.vrrp.packet import Advert
-from lbfast.vrrp.tracking import Key, Kind, judge, tracks
+from lbfast.vrrp.tracking import Key, Kind, judge, leaned_on, tracks
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,14 @@ class Router:
         self._tasks: Tasks = []
 
     def _tracks_of(self, instance: VrrpInstance) -> list[tuple[Kind, Track]]:
-        """Return what an instance tracks: its own lines, its interface, its group's lines."""
-        lines = list(tracks(instance.tracking))
+        """Return what an instance tracks: its own lines, its interfaces, its group's lines."""
+        leaned = leaned_on(self.config, instance)
+        lines = [
+            (kind, track)
+            for kind, track in tracks(instance.tracking)
+            if kind is not Kind.INTERFACE or track.name not in leaned  # no weight counts then
+        ]
+        lines += [(Kind.INTERFACE, Track(name)) for name in sorted(leaned)]
         named = {track.name for kind, track in lines if kind is Kind.INTERFACE}
         if instance.track_primary and instance.interface and instance.interface not in named:
             lines.append((Kind.INTERFACE, Track(instance.interface)))

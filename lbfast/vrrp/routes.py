@@ -17,7 +17,7 @@ from lbfast.vrrp.kernel import GONE, Request, text_of
 _NETLINK_HEADER = 16
 _APPEND = 0x800
 _MODES = {"add": rtnl.CREATE | rtnl.EXCL, "prepend": rtnl.CREATE, "append": rtnl.CREATE | _APPEND}
-_TYPES = {
+TYPES = {
     "unicast": 1,
     "local": 2,
     "broadcast": 3,
@@ -31,7 +31,14 @@ _TYPES = {
 }
 _SCOPE_LINK, _SCOPE_HOST = 253, 254
 _ONLINK = 4
-_INVERT = 2  # FIB_RULE_INVERT
+INVERT = 2  # FIB_RULE_INVERT
+ACTIONS = {
+    "table": FR_ACT_NAMES["FR_ACT_TO_TBL"],
+    **{
+        word: FR_ACT_NAMES[f"FR_ACT_{word.upper()}"]
+        for word in ("goto", "nop", "blackhole", "unreachable", "prohibit")
+    },
+}
 _EXISTS = frozenset((errno.EEXIST,))
 _SCALED = {"rtt": 8, "rttvar": 4}  # the kernel keeps eighths and quarters of milliseconds
 _OWN_ATTRIBUTES = {"realms": "RTA_FLOW", "pref": "RTA_PREF"}
@@ -80,7 +87,7 @@ def _route_message(route: Route, index_of: IndexOf) -> Any:
     message["table"] = route.table if route.table < 256 else 0
     message["proto"] = route.protocol
     message["scope"] = default_scope(route)
-    message["type"] = _TYPES[route.type]
+    message["type"] = TYPES[route.type]
     message["flags"] = _ONLINK if route.onlink else 0
     attrs: list[tuple[str, Any]] = [("RTA_TABLE", route.table)]
     if route.dst.addr:
@@ -141,15 +148,15 @@ def _rule_message(rule: Rule) -> Any:
     message["dst_len"] = rule.to.length if rule.to else 0
     message["src_len"] = rule.from_.length if rule.from_ else 0
     message["tos"] = rule.tos
-    is_table = rule.action == "table"
-    message["table"] = rule.table if is_table and rule.table < 256 else 0
-    message["action"] = FR_ACT_NAMES["FR_ACT_" + ("TO_TBL" if is_table else rule.action.upper())]
-    message["flags"] = _INVERT if rule.invert else 0
+    has_table = rule.action == "table" and not rule.l3mdev
+    message["table"] = rule.table if has_table and rule.table < 256 else 0
+    message["action"] = ACTIONS[rule.action]
+    message["flags"] = INVERT if rule.invert else 0
     attrs: list[tuple[str, Any]] = [
         ("FRA_PRIORITY", rule.priority),
         ("FRA_PROTOCOL", rule.protocol),
     ]
-    if is_table and not rule.l3mdev:
+    if has_table:
         attrs.append(("FRA_TABLE", rule.table))
     for name, prefix in (("FRA_SRC", rule.from_), ("FRA_DST", rule.to)):
         if prefix and prefix.addr:

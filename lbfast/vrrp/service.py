@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
 from lbfast.model.vrrp import Notify, VrrpConfig, VrrpInstance
+from lbfast.vrrp import ways
 from lbfast.vrrp.actions import (
     Action,
     AddAddresses,
@@ -23,7 +24,7 @@ from lbfast.vrrp.actions import (
 )
 from lbfast.vrrp.announcer import Announcer
 from lbfast.vrrp.clock import Clock
-from lbfast.vrrp.host import Host, statics
+from lbfast.vrrp.host import Host
 from lbfast.vrrp.listener import Listener
 from lbfast.vrrp.notifier import Notifier
 from lbfast.vrrp.packet import Advert
@@ -95,6 +96,8 @@ class VrrpService:
         self.listener = Listener(self._loop, self.host.links, self._heard)
         self.host.links.on_link = self._link_changed
         self.host.links.on_address = self._address_changed
+        self.host.links.on_gone = self._way_gone
+        self.host.links.on_gap = self._ways_unseen
         self.config = config
         self.router = Router(config)
         self.is_running = True
@@ -103,7 +106,7 @@ class VrrpService:
         self.host.clear(
             station for name, station in self.stations.items() if name not in self._resumed
         )
-        self.host.place_static(VrrpConfig(), config)
+        self.host.statics.place(config)
         self.host.links.drain()
         self._connect(None, sessions_up)
         self.host.links.start(self._loop)
@@ -144,6 +147,8 @@ class VrrpService:
         self._virtual = frozenset(
             address.addr for each in instances for address in (*each.addresses, *each.excluded)
         ) - {each.source for each in instances}
+        if ways.are_tracked(self.config):
+            self.host.links.follow_ways()
         self.announcer.configure(self.config)
         self.notifier.configure(self.config)
         self.listener.says_unknown = self.config.settings.log_unknown_vrids
@@ -184,6 +189,7 @@ class VrrpService:
         for station in self.stations.values():
             if self.host.needs_vmac(station.instance):
                 self.host.prepare(station.instance)
+        self.host.statics.link_changed(name)
         self.listener.refresh()
         self._refresh_stations()
         if self.trackers is not None:
@@ -197,16 +203,34 @@ class VrrpService:
         self._static_changed(index, addr, is_there)
         for name, station in self.stations.items():
             if not is_there and station.is_placed and station.tracks(index, addr):
-                logger.warning("(%s) an address was removed by somebody else", name)
-                self._perform(self.router.lost_address(name, self.clock.now()))
+                self._lost(name, "an address")
+
+    def _lost(self, name: str, what: str) -> None:
+        logger.warning("(%s) %s was removed by somebody else", name, what)
+        self._perform(self.router.lost_address(name, self.clock.now()))
+
+    def _way_gone(self, seen: ways.Seen) -> None:
+        """Hear of a route or rule that is gone: ours are removed while nothing is placed."""
+        if not self.is_running:
+            return
+        self.host.statics.gone(seen)
+        for name, station in self.stations.items():
+            if station.is_placed and station.loses(seen):
+                self._lost(name, "a route" if isinstance(seen, ways.SeenRoute) else "a rule")
+
+    def _ways_unseen(self) -> None:
+        """Compare with what is there, after news of routes and rules has been lost."""
+        if not self.is_running:
+            return
+        there = list(ways.read_all())
+        self.host.statics.restore_missing(there)
+        for name, station in self.stations.items():
+            if station.is_placed and station.misses(there):
+                self._lost(name, "a route or rule")
 
     def _static_changed(self, index: int, addr: bytes, is_there: bool) -> None:
         """Put a static address back; where that fails, its track group's instances fail."""
-        if is_there:
-            found = statics(self.config, self.host.links, index, addr)
-            names = {address.track_group for address in found}
-        else:
-            names = self.host.restore_static(self.config, index, addr)
+        names = self.host.statics.address_changed(index, addr, is_there)
         for group in self.config.track_groups:
             if group.name not in names:
                 continue
@@ -313,7 +337,7 @@ class VrrpService:
         self.router.remember_groups(groups)
         self.stations = {after.name: stations[before.name] for before, after in plan.kept}
         self._equip(plan.added)
-        self.host.place_static(old, new)
+        self.host.statics.place(new)
         self.host.links.drain()
         self._connect(trackers)
         now = self.clock.now()
@@ -354,7 +378,7 @@ class VrrpService:
         for station in self.stations.values():
             station.close()
             self.host.discharge(station.instance)
-        self.host.place_static(self.config, VrrpConfig())
+        self.host.statics.place(VrrpConfig())
         self.announcer.close()
         self.notifier.close()
         self.host.close()

@@ -25,6 +25,7 @@ from lbfast.vrrp.packet import (
 from lbfast.vrrp.routes import add_route, add_rule, remove_route, remove_rule
 from lbfast.vrrp.sockets import Segment, Sender
 from lbfast.vrrp.vmac import Vmacs
+from lbfast.vrrp.ways import Seen, SeenRoute, SeenRule
 
 logger = logging.getLogger(__name__)
 
@@ -195,6 +196,28 @@ class Station:
             and address.track
             and self._links.index_of(self.device_of(address)) == index
             for address in self.all_addresses()
+        )
+
+    def loses(self, seen: Seen) -> bool:
+        """Say whether losing a route or rule makes a master step back."""
+        if isinstance(seen, SeenRoute):
+            index_of = self._links.index_of
+            return any(
+                route.track and seen.is_of(route, index_of) for route in self.instance.routes
+            )
+        return any(rule.track and seen.is_of(rule) for rule in self.instance.rules)
+
+    def misses(self, there: list[Seen]) -> bool:
+        """Say whether a route or rule that is tracked is not among those that are there."""
+        index_of = self._links.index_of
+        routes = [seen for seen in there if isinstance(seen, SeenRoute)]
+        rules = [seen for seen in there if isinstance(seen, SeenRule)]
+        return any(
+            route.track and not any(seen.is_of(route, index_of) for seen in routes)
+            for route in self.instance.routes
+        ) or any(
+            rule.track and not any(seen.is_of(rule) for seen in rules)
+            for rule in self.instance.rules
         )
 
     def stale(self) -> list[Request]:

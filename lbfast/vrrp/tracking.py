@@ -6,7 +6,7 @@ import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from lbfast.model.vrrp import OWNER_PRIORITY, Track, Tracking
+from lbfast.model.vrrp import OWNER_PRIORITY, Track, Tracking, VrrpConfig, VrrpInstance
 from lbfast.vrrp.actions import NS_PER_US
 
 LOWEST, HIGHEST = 1, 254
@@ -61,6 +61,27 @@ def tracks(tracking: Tracking) -> Iterator[tuple[Kind, Track]]:
     ):
         for track in lines:
             yield kind, track
+
+
+def leaned_on(config: VrrpConfig, instance: VrrpInstance) -> set[str]:
+    """Return the interfaces whose loss means FAULT as they carry something that is tracked.
+
+    They are those of addresses elsewhere, of routes and of rules, and of static items whose
+    `track_group` the instance is in.
+    """
+    groups = {group.name for group in config.track_groups if instance.name in group.members}
+    addresses = [
+        each
+        for each in (*instance.addresses, *instance.excluded)
+        if each.track and each.device != instance.interface
+    ]
+    addresses += [each for each in config.static_addresses if each.track_group in groups]
+    routes = [route for route in instance.routes if route.track]
+    routes += [route for route in config.static_routes if route.track_group in groups]
+    rules = [rule for rule in instance.rules if rule.track]
+    rules += [rule for rule in config.static_rules if rule.track_group in groups]
+    names = {each.device for each in addresses} | {each.device for each in routes}
+    return (names | {rule.iif for rule in rules} | {rule.oif for rule in rules}) - {""}
 
 
 @dataclass(frozen=True, slots=True)

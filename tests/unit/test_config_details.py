@@ -93,7 +93,7 @@ def test_time_of_each_block_is_its_own(keyword: str, field: str) -> None:
 
 @pytest.mark.covers("CFG-23")
 def test_next_hop_weighs_up_to_256_and_routes_may_be_onlink() -> None:
-    line = "10.3.0.0/16 onlink nexthop via 10.0.0.2 dev eth0 weight 256 onlink"
+    line = "10.3.0.0/16 onlink nexthop via 10.0.0.2 dev eth0 weight 256 onlink no_track"
     loaded = read(INSTANCE % f"virtual_routes {{\n {line}\n }}")
     assert complaints(loaded) == []
     (route,) = loaded.configuration.vrrp.instances[0].routes

@@ -203,6 +203,12 @@ def test_route_has_keepalived_s_status(words: str, expected: int) -> None:
     assert status(INSTANCE % text) == expected
 
 
+@pytest.mark.parametrize(("word", "expected"), [("", 5), ("no_track", 0)])
+def test_route_of_several_hops_cannot_be_tracked(word: str, expected: int) -> None:
+    line = f"10.3.0.0/16 nexthop via 10.0.0.254 dev eth0 nexthop via 10.0.0.253 dev eth0 {word}"
+    assert status(INSTANCE % f"virtual_routes {{\n {line}\n }}") == expected
+
+
 def test_word_of_a_route_without_effect_is_said() -> None:
     text = "virtual_routes {\n 10.3.0.0/16 dev eth0 congctl reno pref high\n }"
     loaded = read(INSTANCE % text)

@@ -159,7 +159,7 @@ def test_route_words_reach_the_model() -> None:
         "virtual_routes {\n"
         " 10.1.0.0/16 via 10.0.0.9 dev eth0 src 10.0.0.1 table 7 metric 5\n"
         " blackhole 10.2.0.0/16 no_track\n"
-        " default nexthop via 10.0.0.8 dev eth0 weight 2 nexthop via 10.0.0.7 dev eth1\n}"
+        " default nexthop via 10.0.0.8 dev eth0 weight 2 nexthop via 10.0.0.7 dev eth1 no_track\n}"
     )
     loaded = read(text(lines))
     assert not complaints(loaded)

@@ -75,7 +75,7 @@ def _tracked(context: Context, route: Route, place: Place) -> Route:
             f"{RTPROT_KEEPALIVED} is used",
         )  # fmt: skip
         route = dataclasses.replace(route, protocol=RTPROT_KEEPALIVED)
-    if not (route.device or any(hop.device for hop in route.nexthops)):
+    if not route.device:  # several hops are not watched either
         context.findings.error(place, "route without dev", "it is not tracked")
         route = dataclasses.replace(route, track=False)
     return route
