@@ -4,7 +4,7 @@
 # base: .venv with lbfast in editable form and all its Python tools (Debian packages python3-venv
 # and python3-dev only where the interpreter lacks them).  net: the programs of
 # tools/debian-packages.txt; without root they are named, not installed.  bench: those of
-# tools/debian-packages-bench.txt, and what draws the plots.
+# tools/debian-packages-bench.txt.
 set -eu
 cd "$(dirname "$0")/.."
 export PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
@@ -113,12 +113,7 @@ programs() { # FILE: installs what it lists
 
 net() { programs tools/debian-packages.txt; }
 
-bench() {
-    programs tools/debian-packages-bench.txt
-    .venv/bin/python -c 'import matplotlib' 2>/dev/null ||
-        LBFAST_BUILD=none quietly build/pip.log \
-            .venv/bin/python -m pip -q install --no-build-isolation -e '.[plots]'
-}
+bench() { programs tools/debian-packages-bench.txt; }
 
 mkdir -p build
 for group in "${@:-base}"; do "$group"; done

@@ -9,8 +9,6 @@ import pytest
 from bench import plots, table
 from bench.rows import Interval, Row
 
-pytest.importorskip("matplotlib", reason="the pictures are drawn by matplotlib, which is missing")
-
 
 def row(subject: str, median: float, case: str = "new connections", **more: object) -> Row:
     fields = {"work": "http", "metric": "rate", "unit": "requests/s", "rounds": 7, "family": 4}
