@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -62,14 +63,12 @@ class Machine:
         if not self.process.alive():
             raise RuntimeError(f"{self.host}: does not boot: {self.process.stderr()[-500:]}")
         pid = self.process.pid
-        while True:
-            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            if not children:
-                return 0
-            pid = int(children[0])
-            name = Path(f"/proc/{pid}/comm").read_text().strip()
-            if name == "systemd":
-                return pid
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # ended meanwhile
+            while children := Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+                pid = int(children[0])
+                if Path(f"/proc/{pid}/comm").read_text().strip() == "systemd":
+                    return pid
+        return 0
 
     def _is_up(self) -> bool:
         state = self.run("systemctl", "is-system-running", check=False).stdout.strip()

@@ -115,6 +115,8 @@ def test_255_instances_fail_over_together(network: Networks) -> None:
         wait_for(lambda: capture.path.stat().st_size > 40_000, 10, "two rounds of adverts")
         high.crash()
         wait_for(lambda: low.states().count("MASTER") == 255, 20, "255 masters")
+        seen = capture.path.stat().st_size
+        wait_for(lambda: capture.path.stat().st_size > seen + 40_000, 10, "two rounds more")
     sent = adverts(capture)
     last = max(one.at for one in sent if one.mac == a)
     taken = {message_of(one.packet)[1]: one.at for one in reversed(sent) if one.mac == b}

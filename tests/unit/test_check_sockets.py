@@ -166,7 +166,8 @@ def _free_port() -> int:
 @pytest.mark.parametrize("kind", [TcpCheck, UdpCheck, PingCheck])
 def test_local_trouble_is_no_verdict(kind: Any, caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
-        check = kind(endpoint=endpoint(9, bindto=packed("192.0.2.99")))
+        nowhere = endpoint(9, bindto=packed("192.0.2.99"))
+        check = kind(endpoint=nowhere, log_all_failures=True)
         async with running(one(check)) as (checks, table):
             await until(lambda: caplog.text.count("[127.0.0.1]:") >= 2)  # it goes on trying
             assert table.weights() == {RS: 1}

@@ -290,7 +290,7 @@ def test_loop_is_not_blocked_by_a_long_answer(lab: ControlLab) -> None:
     assert sum(1 for _ in client.connections()) == 50_000
     stop.set()
     client.close()
-    assert len(gaps) > 20
+    assert len(gaps) > 5  # between the pieces of the answer
 
 
 def test_a_daemon_that_does_not_answer_is_named_while_the_user_waits(
