@@ -96,22 +96,27 @@ cdef void timers_run(worker_t *w) noexcept nogil:
 
 
 cdef void wheel_run(worker_t *w, engine_t *e, wheel_t *wheel, bint shared) noexcept nogil:
+    """Come to the present; `shared`: others enter into these lists, so that even a step past an
+    empty one is taken under the lock."""
     cdef uint32_t last = w.now // TICKS_PER_SLOT
     cdef uint32_t steps = 0
     while <int32_t>(last - wheel.slot) >= 0:
-        if wheel.heads[wheel.slot & (WHEEL_SLOTS - 1)] != NO_INDEX:
+        if shared or wheel.heads[wheel.slot & (WHEEL_SLOTS - 1)] != NO_INDEX:
             engine_lock(e)
             wheel_run_slot(w, e, wheel)
             engine_unlock(e)
-        wheel.slot += 1
+        else:
+            wheel.slot += 1
         steps += 1
         if steps == WHEEL_SLOTS:      # the clock jumped by more than a turn: all were seen
+            engine_lock(e)
             wheel.slot = last + 1
+            engine_unlock(e)
             break
 
 
 cdef void wheel_run_slot(worker_t *w, engine_t *e, wheel_t *wheel) noexcept nogil:
-    """Look at the entries of the present slot.  Call under the lock."""
+    """Look at the entries of the present slot and leave it behind.  Call under the lock."""
     cdef uint32_t *head = &wheel.heads[wheel.slot & (WHEEL_SLOTS - 1)]
     cdef uint32_t i = head[0]
     cdef uint32_t after
@@ -124,7 +129,6 @@ cdef void wheel_run_slot(worker_t *w, engine_t *e, wheel_t *wheel) noexcept nogi
         else:
             conn_expired(w, i)
         i = after
-    wheel.slot -= 1
 
 
 # ---------------------------------------------------------------- making and removing
