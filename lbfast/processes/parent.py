@@ -19,8 +19,9 @@ from lbfast.processes import channel as c
 from lbfast.processes import launch
 from lbfast.processes.channel import Channel
 from lbfast.processes.log import LogSettings
+from lbfast.processes.member import Child
 from lbfast.processes.ownership import MASTER, standby
-from lbfast.processes.supervision import CONFIG_EXIT, FATAL_EXIT, Watch, pace, unnoticed_s
+from lbfast.processes.supervision import CONFIG_EXIT, FATAL_EXIT, pace, unnoticed_s
 from lbfast.vrrp import leftovers
 
 logger = logging.getLogger("lbfast")
@@ -43,31 +44,6 @@ class Settings:
     keep_addresses: bool = False
     keep_table: bool = False
     respawn: bool = True
-
-
-class Child:
-    """One kind of child, whether it runs or not."""
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self.watch = Watch()
-        self.process: subprocess.Popen[bytes] | None = None
-        self.channel: Channel | None = None
-        self.ready = asyncio.Event()
-        self.gone = asyncio.Event()
-        self.was_there = False
-        self.died_at = 0.0  # the last sign of life of one that died, monotonic
-        self.ticks = 0  # CPU time that it had used when it was asked
-        self.is_wanted = False
-        self.tasks: set[asyncio.Task[None]] = set()
-
-    @property
-    def pid(self) -> int:
-        return self.process.pid if self.process is not None else 0
-
-    def send(self, message: c.Message) -> None:
-        if self.channel is not None:
-            self.channel.send(message)
 
 
 class Family:
@@ -154,6 +130,8 @@ class Family:
         if self._pulse is not None:
             self._pulse.cancel()
         await asyncio.gather(self._end(self.children[VRRP]), self._end(self.children[CHECKER]))
+        if self._unclaimed and not self.settings.keep_addresses:
+            self._take_away(self._unclaimed)  # VRRP's process has died and has no successor yet
         await self._end(self.children[FORWARDER])
 
     async def _end(self, child: Child) -> None:

@@ -321,6 +321,24 @@ def test_dumps_tell_what_each_process_knows(site: Site) -> None:
     assert '"V"' in json.read_text()
 
 
+def test_stop_between_a_death_and_its_replacement_leaves_no_address(site: Site) -> None:
+    director = site.start()
+    replaced(director, "vrrp", kill(director, "vrrp"))  # the second time there is a pause
+    wait_for(lambda: director.process.stderr().count("vrrp is ready") == 2, what="a successor")
+    kill(director, "vrrp")
+    wait_for(lambda: "vrrp is started again in" in director.process.stderr(), what="a pause")
+    assert EXTRA in site.addresses()
+    assert director.stop() == 0
+    assert EXTRA not in site.addresses()
+
+
+def kill(director: Director, kind: str) -> int:
+    """Kill a child; return the pid that it had."""
+    pid = children(director)[kind]
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
 @pytest.mark.covers("SIG-01", "SIG-11")
 def test_stop_takes_everything_away_and_runs_the_script_once(site: Site) -> None:
     noted = site.net.scratch / "noted"
