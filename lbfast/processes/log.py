@@ -12,7 +12,7 @@ from dataclasses import dataclass
 SYSTEM_LOG = "/dev/log"
 FACILITIES = {"user": 1, "daemon": 3, **{f"local{number}": 16 + number for number in range(8)}}
 _PRIORITIES = {
-    logging.DEBUG: 7,
+    logging.DEBUG: 6,  # as with -D of keepalived, which tells details as information
     logging.INFO: 6,
     logging.WARNING: 4,
     logging.ERROR: 3,

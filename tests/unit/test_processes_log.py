@@ -114,3 +114,10 @@ def test_terminal_hears_when_it_is_asked_to_or_nobody_else_does(
     log.set_up(settings, "Keepalived")
     logging.getLogger("lbfast").info("here")
     assert ("lbfast: here" in capsys.readouterr().err) == heard
+
+
+def test_details_are_information_as_keepalived_s_are(system_log: socket.socket) -> None:
+    settings = log.LogSettings(logging.DEBUG, facility="daemon")
+    log.set_up(settings, "Keepalived")
+    logging.getLogger("lbfast").debug("a detail")
+    assert system_log.recv(1024).startswith(b"<30>")
