@@ -37,6 +37,7 @@ cdef uint64_t arena_lay(engine_t *e, void *region) noexcept nogil:
     e.laddrs = <laddr_t *>arena_part(region, &at, e.max_laddrs * sizeof(laddr_t))
     e.conns = <conn_t *>arena_part(region, &at, conns * sizeof(conn_t))
     e.conns6 = <conn6_t *>arena_part(region, &at, conns * sizeof(conn6_t))
+    e.to_conn6 = <uint64_t>(<uint8_t *>e.conns6 - <uint8_t *>e.conns)
     e.fulls = <conn_full_t *>arena_part(region, &at, conns * sizeof(conn_full_t))
     e.exts = <conn_ext_t *>arena_part(region, &at, conns * sizeof(conn_ext_t))
     return huge_up(at)

@@ -96,7 +96,7 @@ cdef inline uint32_t plain_v4(const uint8_t *l3, uint32_t *ip_len, uint32_t have
 
 cdef inline uint32_t plain_v6(const uint8_t *l3, uint32_t *ip_len, uint32_t have) noexcept nogil:
     cdef uint32_t length = 40 + ld16(l3 + 4)
-    if length + 14 > have or length > 0xFFFF or l3[7] <= 1:
+    if length + 14 > have or l3[7] <= 1:
         return PLAIN_NOT
     ip_len[0] = length
     if LB_LIKELY(l3[6] == IPPROTO_UDP_):
@@ -129,7 +129,7 @@ cdef inline uint32_t flow_hash(
 
 cdef inline conn6_t *conn6_of(const engine_t *e, const conn_t *c) noexcept nogil:
     LB_STATIC_ASSERT(sizeof(conn_t) == 64 and sizeof(conn6_t) == 64)
-    return <conn6_t *>(<uint8_t *>e.conns6 + (<const uint8_t *>c - <uint8_t *>e.conns))
+    return <conn6_t *>(<uint8_t *>c + e.to_conn6)
 
 
 cdef inline bint plain_is(
@@ -144,16 +144,7 @@ cdef inline bint plain_is(
     if not is_v6:
         return raw64(l3 + 12) == raw64(<const uint8_t *>(&c.daddr if reply else &c.caddr))
     wide = conn6_of(e, c)
-    return addr_pair_eq(l3 + 8, &wide.daddr if reply else &wide.caddr)
-
-
-cdef inline bint addr_pair_eq(const uint8_t *at, const addr_t *a) noexcept nogil:
-    """Whether 32 bytes of a packet are these two addresses."""
-    cdef const uint8_t *b = <const uint8_t *>a
-    return (
-        (raw64(at) ^ raw64(b)) | (raw64(at + 8) ^ raw64(b + 8))
-        | (raw64(at + 16) ^ raw64(b + 16)) | (raw64(at + 24) ^ raw64(b + 24))
-    ) == 0
+    return lb_same32(l3 + 8, &wide.daddr if reply else &wide.caddr)
 
 
 cdef bint flow_search(

@@ -651,6 +651,7 @@ ctypedef struct engine_t:
     uint32_t generation        # (c) of all that control edits, in steps of 8; never 0
     uint64_t seed
     uint64_t mix[2]            # of the seed: conn_mix
+    uint64_t to_conn6          # bytes from a conn_t to the conn6_t of the same index
     uint32_t *buckets          # heads; bucket b belongs to worker b % nworkers
     uint32_t bucket_mask
     uint32_t *templates        # (l) heads of the chains of templates and expected entries

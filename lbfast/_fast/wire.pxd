@@ -9,7 +9,20 @@ cdef extern from *:
     typedef uint64_t lb_pair_t __attribute__((vector_size(16), aligned(1), may_alias));
     static inline void lb_copy16(void *to, const void *from)
     { *(lb_pair_t *)to = *(const lb_pair_t *)from; }
+
+    #if defined(__SSE2__)
+    #include <emmintrin.h>
+    static inline int lb_same32(const void *at, const void *aligned) {
+        const __m128i *a = at, *b = aligned;
+        __m128i low = _mm_cmpeq_epi8(_mm_loadu_si128(a), _mm_load_si128(b));
+        __m128i high = _mm_cmpeq_epi8(_mm_loadu_si128(a + 1), _mm_load_si128(b + 1));
+        return _mm_movemask_epi8(_mm_and_si128(low, high)) == 0xFFFF;
+    }
+    #else
+    #define lb_same32(at, aligned) (__builtin_memcmp(at, aligned, 32) == 0)
+    #endif
     """
+    bint lb_same32(const void *at, const void *aligned) noexcept nogil    # the second by 16 bytes
     void lb_copy16(void *to, const void *frm) noexcept nogil      # in one piece
     uint16_t __builtin_bswap16(uint16_t) noexcept nogil
     uint32_t __builtin_bswap32(uint32_t) noexcept nogil
