@@ -106,7 +106,7 @@ cdef bint engine_derive(engine_t *e, uint32_t nworkers) noexcept nogil:
     e.scheds = <sched_t *>calloc(e.max_svcs, sizeof(sched_t))
     e.workers = <worker_t *>calloc(nworkers + 1, sizeof(worker_t))
     e.template_mask = 65535
-    e.templates = <uint32_t *>malloc(65536 * sizeof(uint32_t))
+    e.templates = <uint32_t *>calloc(65536, sizeof(uint32_t))
     e.flows = <known_t *>memory_take(<uint64_t>e.max_conns * sizeof(known_t))
     e.outers = <outer_t *>calloc(e.max_dests, sizeof(outer_t))
     e.generation = GENERATION
@@ -115,8 +115,6 @@ cdef bint engine_derive(engine_t *e, uint32_t nworkers) noexcept nogil:
         or e.flows == NULL or e.outers == NULL or not locals_init(e)
     ):
         return False
-    memset(e.buckets, 0xFF, <size_t>nbuckets * sizeof(uint32_t))
-    memset(e.templates, 0xFF, 65536 * sizeof(uint32_t))
     e.workers[nworkers].wheel.heads = <uint32_t *>malloc(WHEEL_SLOTS * sizeof(uint32_t))
     if e.workers[nworkers].wheel.heads == NULL:
         return False

@@ -1,5 +1,8 @@
 """A batch: up to 64 frames of one interface, each by the short way or by the stages."""
 
+cdef enum:
+    CACHED = 8192                # connections that a level 2 cache of 1 MiB holds
+
 ctypedef struct batch_t:
     const frame_t *frames
     uint32_t n
@@ -29,11 +32,7 @@ cdef uint32_t frames_run(
     b.mac = e.world.links[link].mac
     b.reply = w.replies[link]
     b.cut = b.turned = b.others = 0
-    if b.reply:
-        batch_look(e, w, &b, True)
-    else:
-        batch_look(e, w, &b, False)
-    batch_fetch(e, w, &b)
+    batch_ahead(e, w, &b, True)
     chained = w.chained
     while i < n:
         end = n
@@ -126,6 +125,18 @@ cdef inline uint32_t run_index(uint32_t key, uint32_t reply) noexcept nogil:
 
 
 # ---------------------------------------------------------------- the stages of a batch
+
+cdef inline void batch_ahead(engine_t *e, worker_t *w, batch_t *b, bint known) noexcept nogil:
+    """Look at all packets and fetch what they need.  known: what is known of the entries too."""
+    if b.reply:
+        batch_look(e, w, b, True)
+    else:
+        batch_look(e, w, b, False)
+    if LB_LIKELY(w.nconns <= CACHED):
+        batch_fetch(e, w, b)
+    else:
+        batch_fetch_far(e, w, b, known)
+
 
 cdef inline void batch_look(
     engine_t *e, worker_t *w, batch_t *b, bint reply
@@ -227,11 +238,39 @@ cdef void batch_fetch_some(engine_t *e, worker_t *w, batch_t *b) noexcept nogil:
             fetch_ahead(w, &b.pkts[i])
 
 
+cdef void batch_fetch_far(engine_t *e, worker_t *w, batch_t *b, bint known) noexcept nogil:
+    """The same where there are more connections than a cache holds: first the entries, then what
+    is known of them.  Where the client's port says that the first in the bucket is another
+    connection, go on to the second: one that nobody fetched costs a walk to memory."""
+    cdef uint32_t i, after, reply = b.reply
+    cdef plain_t *q
+    for i in range(b.n):
+        q = &b.plains[i]
+        if LB_LIKELY(q.key != PLAIN_NOT):
+            plain_point(q, e.buckets, e.conns, e.flows)
+            LB_PREFETCH(q.conn)
+        elif b.verdicts[i] == NEXT:
+            fetch_ahead(w, &b.pkts[i])
+    for i in range(b.n):
+        q = &b.plains[i]
+        if LB_UNLIKELY(q.conn == &NO_CONN):
+            continue
+        if q.conn.cport != plain_cport(b.frames[i].data + 14, q.key, reply):
+            after = q.conn.hnext
+            if after == NO_INDEX:
+                continue
+            q.conn = &e.conns[after]
+            q.known = &e.flows[after]
+            LB_PREFETCH(q.conn)
+        if known:
+            LB_PREFETCH(q.known)
+
+
 cdef inline void plain_point(
     plain_t *q, const uint32_t *buckets, conn_t *conns, known_t *flows
 ) noexcept nogil:
     """Point a plain packet to the first entry of its bucket."""
-    cdef uint32_t first = buckets[q.bucket]
+    cdef uint32_t first = buckets[q.bucket] - 1
     if LB_LIKELY(first != NO_INDEX):
         q.conn = &conns[first]
         q.known = &flows[first]

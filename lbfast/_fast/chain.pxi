@@ -15,21 +15,25 @@ cdef inline uint32_t *conn_bucket(engine_t *e, uint32_t i) noexcept nogil:
 cdef void conn_chain(engine_t *e, uint32_t i) noexcept nogil:
     """Insert at the bucket's front: a younger duplicate shadows an older one (spec 4.1)."""
     cdef uint32_t *head = conn_bucket(e, i)
-    e.conns[i].hnext = head[0]
-    head[0] = i
+    e.conns[i].hnext = head[0] - 1
+    head[0] = i + 1
     if LB_UNLIKELY(is_full(e.conns[i].flags)):
         local_chain(e, i)
 
 
 cdef void conn_unchain(engine_t *e, uint32_t i) noexcept nogil:
-    cdef uint32_t *at = conn_bucket(e, i)
+    cdef uint32_t *head = conn_bucket(e, i)
+    cdef uint32_t at = head[0] - 1
     if LB_UNLIKELY(is_full(e.conns[i].flags)):
         local_unchain(e, i)
-    while at[0] != NO_INDEX:
-        if at[0] == i:
-            at[0] = e.conns[i].hnext
+    if at == i:
+        head[0] = e.conns[i].hnext + 1
+        return
+    while at != NO_INDEX:
+        if e.conns[at].hnext == i:
+            e.conns[at].hnext = e.conns[i].hnext
             return
-        at = &e.conns[at[0]].hnext
+        at = e.conns[at].hnext
 
 
 # ---------------------------------------------------------------- the local side (spec 3.8)
@@ -90,8 +94,8 @@ cdef void local_chain(engine_t *e, uint32_t i) noexcept nogil:
     if is_stray(e, i, hash):
         head = &e.strays[hash & 255]
         e.nstrays += 1
-    e.fulls[i].next = head[0]
-    head[0] = i
+    e.fulls[i].next = head[0] - 1
+    head[0] = i + 1
     e.laddrs[e.fulls[i].pool].conns += 1
 
 
@@ -100,18 +104,23 @@ cdef void local_unchain(engine_t *e, uint32_t i) noexcept nogil:
     cdef ends_t t = local_ends(e, i)
     cdef uint32_t hash = local_hash(e, &t)
     cdef laddr_t *la = &e.laddrs[e.fulls[i].pool]
-    cdef uint32_t *at = &e.locals[hash & e.bucket_mask]
+    cdef uint32_t *head = &e.locals[hash & e.bucket_mask]
+    cdef uint32_t at
     if is_stray(e, i, hash):
-        at = &e.strays[hash & 255]
+        head = &e.strays[hash & 255]
         e.nstrays -= 1
     la.conns -= 1
     if la.svc != NO_INDEX:
         e.pools[la.svc].failed_dest = NO_INDEX
-    while at[0] != NO_INDEX:
-        if at[0] == i:
-            at[0] = e.fulls[i].next
+    at = head[0] - 1
+    if at == i:
+        head[0] = e.fulls[i].next + 1
+        return
+    while at != NO_INDEX:
+        if e.fulls[at].next == i:
+            e.fulls[at].next = e.fulls[i].next
             return
-        at = &e.fulls[at[0]].next
+        at = e.fulls[at].next
 
 
 cdef inline uint32_t local_walk(engine_t *e, uint32_t i, const ends_t *t) noexcept nogil:
@@ -123,9 +132,9 @@ cdef inline uint32_t local_walk(engine_t *e, uint32_t i, const ends_t *t) noexce
 
 cdef uint32_t local_held(engine_t *e, const ends_t *t, uint32_t hash) noexcept nogil:
     """Return the connection that has these ends, or NO_INDEX.  Call under the lock."""
-    cdef uint32_t i = local_walk(e, e.locals[hash & e.bucket_mask], t)
+    cdef uint32_t i = local_walk(e, e.locals[hash & e.bucket_mask] - 1, t)
     if i == NO_INDEX and e.nstrays:
-        i = local_walk(e, e.strays[hash & 255], t)
+        i = local_walk(e, e.strays[hash & 255] - 1, t)
     return i
 
 
@@ -134,7 +143,7 @@ cdef uint32_t local_find(engine_t *e, const ends_t *t, uint32_t hash) noexcept n
     cdef uint32_t i
     if e.locals == NULL:
         return NO_INDEX
-    i = local_walk(e, e.locals[hash & e.bucket_mask], t)
+    i = local_walk(e, e.locals[hash & e.bucket_mask] - 1, t)
     if i == NO_INDEX and LB_UNLIKELY(e.nstrays):
         i = stray_find(e, t, hash)
     return i
@@ -143,6 +152,6 @@ cdef uint32_t local_find(engine_t *e, const ends_t *t, uint32_t hash) noexcept n
 cdef uint32_t stray_find(engine_t *e, const ends_t *t, uint32_t hash) noexcept nogil:
     cdef uint32_t i
     engine_lock(e)
-    i = local_walk(e, e.strays[hash & 255], t)
+    i = local_walk(e, e.strays[hash & 255] - 1, t)
     engine_unlock(e)
     return i

@@ -63,7 +63,7 @@ cdef inline uint32_t conn_find_in(
     const addr_t *caddr, be16 cport, const addr_t *vaddr, be16 vport
 ) noexcept nogil:
     """Request direction: the entry of client and virtual address, or NO_INDEX (spec 4.2)."""
-    cdef uint32_t i = e.buckets[hash & e.bucket_mask]
+    cdef uint32_t i = e.buckets[hash & e.bucket_mask] - 1
     cdef be32 cfold = addr_fold(caddr), vfold = addr_fold(vaddr)
     cdef const conn_t *c
     while i != NO_INDEX:
@@ -102,7 +102,7 @@ cdef inline uint32_t conn_find_out(
     const addr_t *saddr, be16 sport, const addr_t *caddr, be16 cport
 ) noexcept nogil:
     """Reply direction: the entry of client and real server, or NO_INDEX (spec 4.3)."""
-    cdef uint32_t i = e.buckets[hash & e.bucket_mask]
+    cdef uint32_t i = e.buckets[hash & e.bucket_mask] - 1
     cdef be32 cfold = addr_fold(caddr)
     cdef const conn_t *c
     while i != NO_INDEX:

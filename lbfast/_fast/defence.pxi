@@ -56,7 +56,7 @@ cdef void drop_entries(engine_t *e) noexcept nogil:
         w.rng ^= w.rng >> 17
         w.rng ^= w.rng << 5
         b = w.rng & e.bucket_mask
-        i = e.buckets[b]
+        i = e.buckets[b] - 1
         while i != NO_INDEX:
             after = e.conns[i].hnext
             if entry_is_droppable(e, w, i):
@@ -66,7 +66,7 @@ cdef void drop_entries(engine_t *e) noexcept nogil:
         w.rng ^= w.rng << 13
         w.rng ^= w.rng >> 17
         w.rng ^= w.rng << 5
-        i = e.templates[w.rng & e.template_mask]
+        i = e.templates[w.rng & e.template_mask] - 1
         while i != NO_INDEX:
             after = e.conns[i].hnext
             if (

@@ -12,7 +12,8 @@ cdef uint32_t expected_find(
     """Return the entry of client (with that port) and virtual or, for a reply, real address."""
     cdef be32 fold = addr_fold(&t.caddr)
     cdef uint32_t i = e.templates[
-        conn_hash(e.seed, fold, t.cport, t.protocol) & e.template_mask]
+        conn_hash(e.seed, fold, t.cport, t.protocol) & e.template_mask
+    ] - 1
     cdef const conn_t *c
     cdef addr_t vaddr
     while i != NO_INDEX:

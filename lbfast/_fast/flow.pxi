@@ -15,7 +15,7 @@ cdef enum:
     TCP_EVENTS = TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK
 
 ctypedef struct plain_t:         # a frame as the short way sees it
-    conn_t *conn                 # the first in its bucket, and what is known of that
+    conn_t *conn                 # one of the first in its bucket, and what is known of that
     known_t *known
     uint32_t bucket
     uint32_t key                 # that of the path it can take; 0: not plain
@@ -125,6 +125,11 @@ cdef inline uint32_t flow_hash(
     return conn_mix(mix, addr_fold(&a), raw16(l3 + 40 + 2 * reply), l3[6])
 
 
+cdef inline be16 plain_cport(const uint8_t *l3, uint32_t key, uint32_t reply) noexcept nogil:
+    """The port of what is the client's side in this direction."""
+    return raw16(l3 + (40 if key & PLAIN_V6 else 20) + 2 * reply)
+
+
 # ---------------------------------------------------------------- whose is it
 
 cdef inline conn6_t *conn6_of(const engine_t *e, const conn_t *c) noexcept nogil:
@@ -150,8 +155,8 @@ cdef inline bint plain_is(
 cdef bint flow_search(
     const engine_t *e, plain_t *q, const uint8_t *l3, bint reply
 ) noexcept nogil:
-    """Point a packet to its connection, which is not the first in the bucket; False when there is
-    none, or nothing is known of it in this direction."""
+    """Point a packet to its connection, which is not among the first in the bucket; False when
+    there is none, or nothing is known of it in this direction."""
     cdef bint is_v6 = (q.key & PLAIN_V6) != 0
     cdef addr_t saddr = addr_load(l3 + (8 if is_v6 else 12), is_v6)
     cdef addr_t daddr = addr_load(l3 + (24 if is_v6 else 16), is_v6)

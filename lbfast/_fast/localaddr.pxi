@@ -31,7 +31,6 @@ cdef inline uint64_t laddrs_for(uint32_t svcs) noexcept nogil:
 cdef bint locals_init(engine_t *e) noexcept nogil:
     """Make the empty pools; False when there is no memory."""
     e.pools = <pool_t *>calloc(e.max_svcs, sizeof(pool_t))
-    memset(e.strays, 0xFF, sizeof(e.strays))
     e.port_low, e.port_high = 32768, 60999       # the kernel's default
     return e.pools != NULL
 
@@ -41,18 +40,15 @@ cdef void locals_free(engine_t *e) noexcept nogil:
     for i in range(e.max_svcs if e.pools != NULL else 0):
         free(e.pools[i].list)
     free(e.pools)
-    free(e.locals)
+    memory_give(e.locals, (<uint64_t>e.bucket_mask + 1) * sizeof(uint32_t))
 
 
 cdef bint locals_ready(engine_t *e) noexcept nogil:
     """Make the heads of the chains with the first local address; False without memory."""
     cdef size_t size = (<size_t>e.bucket_mask + 1) * sizeof(uint32_t)
     if e.locals == NULL:
-        e.locals = <uint32_t *>malloc(size)
-        if e.locals == NULL:
-            return False
-        memset(e.locals, 0xFF, size)
-    return True
+        e.locals = <uint32_t *>memory_take(size)
+    return e.locals != NULL
 
 
 cdef bint laddr_fits(const addr_t *addr, bint is_v6) noexcept nogil:

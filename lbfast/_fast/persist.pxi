@@ -22,7 +22,7 @@ cdef uint32_t template_find(engine_t *e, bint is_v6, const tuple_t *t) noexcept 
     cdef uint32_t i
     if t.pe_len:
         h = bytes_hash(e.seed, t.pe_data, t.pe_len)
-    i = e.templates[h & e.template_mask]
+    i = e.templates[h & e.template_mask] - 1
     while i != NO_INDEX:
         c = &e.conns[i]
         if (

@@ -42,7 +42,7 @@ cdef inline void fetch_ahead(worker_t *w, const pkt_t *p) noexcept nogil:
     cdef uint32_t i
     if LB_UNLIKELY(p.role == ROLE_LOCAL):
         heads = e.locals
-    i = heads[p.hash & e.bucket_mask]
+    i = heads[p.hash & e.bucket_mask] - 1
     if i != NO_INDEX:
         LB_PREFETCH(&e.conns[i])
 

@@ -652,13 +652,13 @@ ctypedef struct engine_t:
     uint64_t seed
     uint64_t mix[2]            # of the seed: conn_mix
     uint64_t to_conn6          # bytes from a conn_t to the conn6_t of the same index
-    uint32_t *buckets          # heads; bucket b belongs to worker b % nworkers
+    uint32_t *buckets          # heads: index + 1, 0 = none; b belongs to worker b % nworkers
     uint32_t bucket_mask
-    uint32_t *templates        # (l) heads of the chains of templates and expected entries
+    uint32_t *templates        # (l) heads likewise: templates and expected entries
     uint32_t template_mask
     uint32_t nexpected         # (l) connections with CONN_EXPECTED
     uint32_t *locals           # heads as in `buckets`, by the local side; NULL: not needed yet
-    uint32_t strays[256]       # (l) heads of what would not be in a bucket of its owner
+    uint32_t strays[256]       # (l) heads likewise: not in a bucket of their owner
     uint32_t nstrays           # (l)
     pool_t *pools              # by service index
     uint32_t port_low          # (c) ports that the host gives its own connections, host order:
