@@ -23,7 +23,7 @@ cdef uint32_t frames_run(
     """Up to BATCH frames of one interface: look at all, fetch ahead, settle all.  Returns how
     many were cut short (or of no interface that is known), which are left alone."""
     cdef batch_t b
-    cdef uint32_t i = 0, at, end, chained, link = link_find(&e.world, ifindex)
+    cdef uint32_t i = 0, at, link = link_find(&e.world, ifindex)
     if LB_UNLIKELY(link == NO_INDEX):
         return n
     b.frames = frames
@@ -33,14 +33,8 @@ cdef uint32_t frames_run(
     b.reply = w.replies[link]
     b.cut = b.turned = b.others = 0
     batch_ahead(e, w, &b, True)
-    chained = w.chained
     while i < n:
-        end = n
-        if LB_UNLIKELY(w.chained != chained):      # a younger entry may shadow the first one
-            if b.plains[i].key != PLAIN_NOT:
-                plain_point(&b.plains[i], e.buckets, e.conns, e.flows)
-            end = i + 1
-        at = RUNS[run_index(b.plains[i].key, b.reply)](e, w, &b, i, end)
+        at = RUNS[run_index(b.plains[i].key, b.reply)](e, w, &b, i, n)
         if at == i:
             batch_one(e, w, &b, i)
             at += 1

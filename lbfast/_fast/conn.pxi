@@ -242,7 +242,6 @@ cdef uint32_t conn_new(
         dest_bind(e, i, dest)
     if not flags & CONN_ONE_PACKET:
         conn_chain(e, i)
-        w.chained += 1
         timer_link(e, w, i)
         c.flags |= CONN_HASHED
     return i

@@ -90,5 +90,4 @@ cdef void expected_adopt(worker_t *w, uint32_t i, be16 cport) noexcept nogil:
     c.cport = cport
     e.nexpected -= 1
     conn_chain(e, i)
-    w.chained += 1
     timer_link(e, w, i)

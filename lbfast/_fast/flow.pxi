@@ -15,7 +15,9 @@ cdef enum:
     TCP_EVENTS = TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK
 
 ctypedef struct plain_t:         # a frame as the short way sees it
-    conn_t *conn                 # one of the first in its bucket, and what is known of that
+    # One of the first in its bucket and what is known of that, at the batch's beginning: whatever
+    # the bucket gets meanwhile, an entry that is replaced is forgotten at once.
+    conn_t *conn
     known_t *known
     uint32_t bucket
     uint32_t key                 # that of the path it can take; 0: not plain

@@ -450,7 +450,6 @@ ctypedef struct worker_t:
     uint32_t free_fresh        # first record never used
     uint32_t fresh_end
     uint32_t nconns
-    uint32_t chained           # entries put into buckets
     uint32_t rng               # xorshift state
     uint16_t ip_id             # no two workers give the same:
     uint16_t ip_step           # their number
