@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 
@@ -20,6 +21,10 @@ _WORDS = {
     Severity.FATAL: "fatal",
     Severity.UNREAD: "fatal",
 }
+
+
+# an escape that repr() wrote: its backslash is not one of a pair
+_SURROGATE = re.compile(r"(?<!\\)((?:\\\\)*)\\udc([89a-f][0-9a-f])")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -40,7 +45,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def line(finding: Finding) -> str:
     """Returns a finding as one line of text."""
-    return f"{finding.place}: {_WORDS[finding.severity]}: {finding.found}, {finding.expected}"
+    text = f"{finding.place}: {_WORDS[finding.severity]}: {finding.found}, {finding.expected}"
+    return _with_bytes(text)
+
+
+def _with_bytes(text: str) -> str:
+    """Shows bytes that are no UTF-8 as \\xf6: those that stand in the text as lone surrogates, and
+    those that a quoted word has as escapes of these."""
+    shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return _SURROGATE.sub(r"\1\\x\2", shown)
 
 
 def judge(path: str, config_id: str = "") -> Loaded:
