@@ -61,11 +61,12 @@ def taken(fd: int) -> int:
 
 def hold(name: str, connections: int) -> Held:
     """Make the connections in the arena of that name, and leave them there."""
-    fd = arena.open_file(name)
+    fd = arena.make_file(name)
     now_ns = time.monotonic_ns()
     sizes = (connections, SERVERS, SERVICES)
     engine = open_engine(fd, sizes, workers=1, boot_id=arena.boot_id(), now_ns=now_ns)
     balanced(engine).set_setting("udp_timeout_s", IDLE_S)
+    arena.finish_file(name)
     before = taken(fd)
     filled(engine, 0, connections, now_ns)
     after = taken(fd)

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 
 import uvloop
 
@@ -21,15 +22,21 @@ from lbfast.processes.start import Request, start
 logger = logging.getLogger("lbfast")
 
 MAX_WORKERS = 16
-MAX_RECORDS = 1 << 28
+MAX_CONNECTIONS = 1 << 28
+# a start after a kill reads every record of these, and a listing every service: kept to seconds
+MAX_SERVERS = MAX_SERVICES = 1 << 20
 
 
-def _number(text: str) -> int:
-    """Reads a table's size: from 1 to what fits into memory that can be addressed by index."""
-    value = int(text) if text.isascii() and text.isdigit() else 0
-    if not 1 <= value <= MAX_RECORDS:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {MAX_RECORDS}")
-    return value
+def _number(most: int) -> Callable[[str], int]:
+    """Returns what reads a number from 1 to `most`."""
+
+    def read(text: str) -> int:
+        value = int(text) if text.isascii() and text.isdigit() else 0
+        if not 1 <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {most}")
+        return value
+
+    return read
 
 
 def _usecs(text: str) -> int:
@@ -76,20 +83,21 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_sizes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--workers", type=_number, default=1, metavar="N",
+        "--workers", type=_number(MAX_WORKERS), default=1, metavar="N",
         help=f"worker threads, at most {MAX_WORKERS} (default: 1)",
     )  # fmt: skip
     parser.add_argument(
-        "--connections", type=_number, default=1 << 20, metavar="N",
+        "--connections", type=_number(MAX_CONNECTIONS), default=1 << 20, metavar="N",
         help="size of the connection table (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--servers", type=_number, default=1 << 14, metavar="N",
-        help="size of the table of real servers (default: %(default)s)",
+        "--servers", type=_number(MAX_SERVERS), default=1 << 14, metavar="N",
+        help=f"size of the table of real servers, at most {MAX_SERVERS} (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--services", type=_number, default=1 << 12, metavar="N",
-        help="size of the table of virtual services (default: %(default)s)",
+        "--services", type=_number(MAX_SERVICES), default=1 << 12, metavar="N",
+        help=f"size of the table of virtual services, at most {MAX_SERVICES} "
+        "(default: %(default)s)",
     )  # fmt: skip
 
 
@@ -122,8 +130,6 @@ async def _serve(plan: Plan) -> None:
 def main(argv: list[str]) -> int:
     """Claims the name, runs, gives everything back; returns the exit status."""
     args = _parser().parse_args(argv)
-    if args.workers > MAX_WORKERS:
-        raise ControlError(f"--workers {args.workers}: at most {MAX_WORKERS}")
     sizes = {
         name: getattr(args, name)
         for name in ("workers", "connections", "servers", "services", "rx_usecs", "toa")

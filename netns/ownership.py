@@ -140,7 +140,8 @@ def _remove_run_directory(namespace: str) -> None:
         if directory.is_mount():
             subprocess.run(["umount", "-l", str(directory)], check=False, capture_output=True)
         shutil.rmtree(directory, ignore_errors=True)
-        (RUN_DIRECTORIES / ".arena" / directory.name).unlink(missing_ok=True)
+        for file in (directory.name, f"{directory.name}+"):  # the second: a start was killed
+            (RUN_DIRECTORIES / ".arena" / file).unlink(missing_ok=True)
 
 
 def _end_processes(namespace: str) -> None:

@@ -23,6 +23,8 @@ MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
 HEADER = struct.Struct("=QIIIIIII")  # magic, version, three record sizes, three numbers
 MAGIC = 0x6C62666173743031
 LAYOUT_VERSION = 5
+UNFINISHED = "+"  # behind the name of a file whose start is not done; no name has it
+BOOT_AT, BOOT_SIZE = 56, 40  # where the header has the boot_id, padded with zeroes
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -76,19 +78,41 @@ def _in_child(work: str, name: str, channel: socket.socket) -> None:
     """Runs in a child process: opens or removes the file in a mount namespace that lasts."""
     _enter_lasting_mount_namespace()
     path = MOUNT_POINT / name
-    if work == "open":
-        _mount()
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        socket.send_fds(channel, [b"."], [fd])
+    unfinished = MOUNT_POINT / (name + UNFINISHED)
+    if work == "find":
+        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            _answer(channel, b".", os.open(path, os.O_RDWR | os.O_CLOEXEC))
         return
-    path.unlink(missing_ok=True)
-    if os.path.ismount(MOUNT_POINT) and not any(MOUNT_POINT.iterdir()):
-        _libc.umount2(bytes(MOUNT_POINT), 2)
-    channel.send(b".")
+    if work == "make":
+        _mount()
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        _answer(channel, b".", os.open(unfinished, flags, 0o600))
+    elif work == "room":
+        channel.send(str(_room()).encode())
+    elif work == "finish":
+        unfinished.rename(path)
+    else:
+        path.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
+        if os.path.ismount(MOUNT_POINT) and not any(MOUNT_POINT.iterdir()):
+            _libc.umount2(bytes(MOUNT_POINT), 2)
 
 
-def _ask_child(work: str, name: str) -> int:
-    """Forks, lets the child work, returns the file descriptor it sent (-1 when none)."""
+def _answer(channel: socket.socket, word: bytes, fd: int) -> None:
+    socket.send_fds(channel, [word], [fd])
+
+
+def _room() -> int:
+    """Returns the bytes that are free on the tmpfs; one to be mounted gets half of the memory."""
+    if os.path.ismount(MOUNT_POINT):
+        state = os.statvfs(MOUNT_POINT)
+        return state.f_bavail * state.f_frsize
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+def _ask_child(work: str, name: str) -> tuple[bytes, int]:
+    """Forks, lets the child work, returns what it sent: bytes, a file descriptor or -1."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with ours, theirs:
         pid = os.fork()
@@ -106,12 +130,28 @@ def _ask_child(work: str, name: str) -> int:
         _, status = os.waitpid(pid, 0)
     if status:
         raise ControlError(f"arena {name}: {data.decode(errors='replace') or 'cannot be opened'}")
-    return fds[0] if fds else -1
+    return data, fds[0] if fds else -1
 
 
-def open_file(name: str) -> int:
-    """Opens the arena file of a director, made when it is not there; the caller closes it."""
-    return _ask_child("open", name)
+def find_file(name: str) -> int:
+    """Opens the arena file of a director whose start came to its end, -1 when there is none; the
+    caller closes it.  What a start left that did not is removed."""
+    return _ask_child("find", name)[1]
+
+
+def make_file(name: str) -> int:
+    """Opens a new file; it is an arena to later starts from `finish_file` on."""
+    return _ask_child("make", name)[1]
+
+
+def finish_file(name: str) -> None:
+    """Puts the file made last into the place of the director's arena."""
+    _ask_child("finish", name)
+
+
+def room() -> int:
+    """Returns how many bytes a new arena may take."""
+    return int(_ask_child("room", "")[0])
 
 
 def remove_file(name: str) -> None:
@@ -128,3 +168,11 @@ def sizes_in(fd: int) -> tuple[int, int, int, int] | None:
     if magic != MAGIC:
         return None
     return version, conns, dests, services
+
+
+def is_of_this_boot(fd: int) -> bool:
+    """Tells if an arena is of this layout and of this boot of the kernel."""
+    there = sizes_in(fd)
+    if there is None or there[0] != LAYOUT_VERSION:
+        return False
+    return os.pread(fd, BOOT_SIZE, BOOT_AT).rstrip(b"\0") == boot_id()

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lbfast.control import arena, interfaces, marking, steering
+from lbfast.control import arena, capacity, interfaces, marking, steering
 from lbfast.control.engine_world import EngineWorld
 from lbfast.control.fanout import Fanout, replying
 from lbfast.control.giveback import WAYS, GiveBack
@@ -24,11 +24,11 @@ from lbfast.control.netlink import Follower
 from lbfast.control.nft import Rules
 from lbfast.control.pacing import Paced
 from lbfast.control.scheduler_files import load
-from lbfast.control.scheduling import Schedulers
+from lbfast.control.scheduling import Found, Schedulers
 from lbfast.control.server import ControlServer
 from lbfast.control.settings import TOA
 from lbfast.control.steered import SteeredTables
-from lbfast.control.tables import RX_USECS, Engine, Rings, open_engine
+from lbfast.control.tables import RX_USECS, Rings, open_engine
 from lbfast.errors import ControlError
 from lbfast.model import Counter
 from lbfast.model.marks import FwmarkRule
@@ -71,21 +71,17 @@ class Forwarder:
         self._rings: list[Rings] = []
         self._threads: list[threading.Thread] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._undo: list[Callable[[], object]] = []
+        self._is_fresh = False
 
     async def start(self) -> None:
-        """Brings everything up, or raises and leaves nothing behind."""
+        """Brings everything up, or raises and leaves nothing behind but what it found."""
         plan = self._plan
-        fd = arena.open_file(plan.name)
-        self._undo: list[Callable[[], object]] = [lambda: os.close(fd)]
-        self._engine = self._open_engine(fd)
-        self._host_ports = host_ports()
-        self._engine.reserve_ports(*self._host_ports)
-        if plan.toa is not None:
-            self._engine.set_setting("toa", TOA.index(plan.toa))
-        self._steer = Paced(self._steer_now, self._fail)
-        self._tables = SteeredTables(self._engine, self._steer, self._frames)
-        self._tables.begin_standby(self._standby)
+        interfaces.check_names(plan.interfaces)
+        schedulers = load(plan.scheduler_files)
+        fd = self._open_arena()
         try:
+            self._open_tables(fd)
             self._world = Follower(EngineWorld(self._engine), self._link_changed)
             await self._world.start()
             self._undo.append(self._world.close)
@@ -96,7 +92,7 @@ class Forwarder:
             self._local = LocalServers(self._interfaces, self._way_back())
             self._undo.append(self._local.close)
             self._rules = Rules(plan.name, self._interfaces)
-            self._start_schedulers()
+            self._start_schedulers(schedulers)
             self._start_fanout()
             self._start_workers()
             self._undo.append(self._stop_workers)
@@ -104,8 +100,10 @@ class Forwarder:
             self._undo.append(self._rules.remove)
             self._server = ControlServer(self._tables, plan.control, arena_fd=fd)
             await self._server.start()
+            if self._is_fresh:
+                arena.finish_file(plan.name)
         except BaseException:
-            await self.stop()
+            await self.stop(keep_arena=not self._is_fresh)
             raise
         self._is_up = True
         self._begin_repeating()
@@ -162,15 +160,47 @@ class Forwarder:
     def _links(self) -> dict[int, Link]:
         return self._world.links.links
 
-    def _open_engine(self, fd: int) -> Engine:
-        plan = self._plan
-        return open_engine(
-            fd,
-            (plan.connections, plan.servers, plan.services),
-            workers=plan.workers,
-            boot_id=arena.boot_id(),
-            now_ns=time.monotonic_ns(),
-        )
+    def _open_arena(self) -> int:
+        """Opens what is there, or makes a new file when the tables fit into memory."""
+        name = self._plan.name
+        asked = self._asked()
+        fd = arena.find_file(name)
+        if fd >= 0 and not arena.is_of_this_boot(fd):
+            os.close(fd)
+            fd = -1
+        if fd < 0:
+            capacity.check(asked, arena.room(), capacity.available())
+            fd = arena.make_file(name)
+            self._is_fresh = True
+        self._undo.append(lambda: os.close(fd))
+        there = arena.sizes_in(fd)
+        self._sizes = capacity.Sizes(*there[1:]) if there else asked
+        for sentence in capacity.unused(asked, self._sizes):
+            logger.warning("%s", sentence)
+        return fd
+
+    def _asked(self) -> capacity.Sizes:
+        return capacity.Sizes(self._plan.connections, self._plan.servers, self._plan.services)
+
+    def _open_tables(self, fd: int) -> None:
+        plan, asked = self._plan, self._asked()
+        try:
+            self._engine = open_engine(
+                fd,
+                (asked.connections, asked.servers, asked.services),
+                workers=plan.workers,
+                boot_id=arena.boot_id(),
+                now_ns=time.monotonic_ns(),
+            )
+        except (MemoryError, ValueError) as e:
+            raise ControlError(f"{self._sizes.words()}: {e}") from None
+        self._host_ports = host_ports()
+        self._engine.reserve_ports(*self._host_ports)
+        if plan.toa is not None:
+            self._engine.set_setting("toa", TOA.index(plan.toa))
+        self._steer = Paced(self._steer_now, self._fail)
+        self._tables = SteeredTables(self._engine, self._steer, self._frames)
+        self._tables.begin_standby(self._standby)
 
     def _steering_plan(self) -> steering.SteeringPlan:
         states = self._tables.services()
@@ -217,8 +247,8 @@ class Forwarder:
         ways = set(self._giveback.describe().values())
         return next((way for way in reversed(WAYS) if way in ways), WAYS[0])
 
-    def _start_schedulers(self) -> None:
-        self._schedulers = Schedulers(self._tables, load(self._plan.scheduler_files))
+    def _start_schedulers(self, found: list[Found]) -> None:
+        self._schedulers = Schedulers(self._tables, found)
         self._schedulers.start()
         self._undo.append(self._schedulers.stop)
 
@@ -305,7 +335,7 @@ class Forwarder:
                 "start with more than --connections %d",
                 dropped - self._turned_away,
                 FULL_S,
-                self._plan.connections,
+                self._sizes.connections,
             )
         self._turned_away = dropped
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 from lbfast.control.links import Link, steerable
 from lbfast.errors import ControlError
 
@@ -21,3 +23,12 @@ def check(links: dict[int, Link], wanted: tuple[str, ...]) -> None:
             raise ControlError(f"interface {name!r} unknown, expected one of {', '.join(names)}")
     if not choose(links, wanted):
         raise ControlError("no Ethernet interface in this network namespace, expected one")
+
+
+def check_names(wanted: tuple[str, ...]) -> None:
+    """Raises ControlError that names a wanted interface that is not there: what can be judged
+    before anything is made."""
+    names = [name for _, name in socket.if_nameindex() if name != "lo"]
+    for name in wanted:
+        if name not in names:
+            raise ControlError(f"interface {name!r} unknown, expected one of {', '.join(names)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -35,6 +36,29 @@ def assert_sentence(done: subprocess.CompletedProcess[str], *parts: str) -> None
 
 def test_unknown_interface_is_named(net: Net) -> None:
     assert_sentence(run(net, "run", "-i", "eth9"), "eth9")
+
+
+def test_tables_that_memory_cannot_hold_are_refused_before_anything_is_made(net: Net) -> None:
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    connections = min(1 << 28, pages // 100)
+    if connections * 128 < pages:
+        pytest.skip("this machine holds every table that can be asked for")
+    wanted = ("run", "--connections", str(connections))
+    assert_sentence(run(net, *wanted), f"--connections {connections}", "GiB free")
+    assert "is not used" not in run(net, *wanted).stderr
+
+
+def test_start_that_fails_leaves_the_tables_of_a_killed_director(
+    net: Net, director: Directors
+) -> None:
+    balancer = director(net)
+    balancer.rules("-A -t 10.2.0.100:80 -s rr")
+    balancer.crash()
+    without = ("setpriv", "--bounding-set=-net_raw", "--inh-caps=-net_raw")
+    assert_sentence(run(net, "run", "-i", "eth9"), "eth9")
+    assert_sentence(run(net, "run", before=without), "CAP_NET_RAW")
+    balancer.start()
+    assert "took over 1 services" in balancer.process.stderr()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from lbfast.selfcall import COMMAND, environment
+from netns import basic
 from netns import recipes_r3 as r3
 from netns.build import Net
 from netns.web import start_web
@@ -36,3 +37,18 @@ def test_a_full_table_is_said_and_what_is_established_goes_on(
     assert rows["dropped table-full"] == rows["packets dropped"] >= 1
     assert rows["eth0 received"] > 2
     assert rows["packets sent"] > 10
+
+
+def test_sizes_outlive_a_kill_and_that_is_said(network: Networks, director: Directors) -> None:
+    net: Net = network(basic.topology("nat"))
+    balancer = director(net, "director", "--connections", "8")
+    balancer.rules("-A -t 10.2.0.100:80 -s rr")
+    balancer.crash()
+    balancer.words = ("--connections", "100000")
+    balancer.start()
+    said = balancer.process.stderr()
+    assert "has 8 connections, --connections 100000 is not used: stop with SIGTERM" in said
+    assert "took over 1 services" in said
+    balancer.stop()
+    balancer.start()
+    assert "is not used" not in balancer.process.stderr()

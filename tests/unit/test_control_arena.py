@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,36 @@ def test_what_may_not_mount_uses_the_directory(monkeypatch: pytest.MonkeyPatch) 
     assert len(mounted(Kernel(b"mode", errno.EPERM), monkeypatch)) == 2
     with pytest.raises(OSError, match="mounting"):
         mounted(Kernel(b"mode", errno.ENOMEM), monkeypatch)
+
+
+@pytest.fixture
+def files(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The directory, where it does not have to be mounted."""
+    monkeypatch.setattr(arena, "_mount", lambda: place.mkdir(exist_ok=True))
+    monkeypatch.setattr(arena, "_enter_lasting_mount_namespace", lambda: None)
+    return place
+
+
+def test_a_start_that_did_not_end_leaves_no_arena(files: Path) -> None:
+    assert arena.find_file("d") == -1
+    os.close(arena.make_file("d"))  # and killed
+    assert len(list(files.iterdir())) == 1
+    assert arena.find_file("d") == -1
+    assert list(files.iterdir()) == []
+
+
+def test_a_finished_arena_is_found_until_it_is_removed(files: Path) -> None:
+    made = arena.make_file("d")
+    arena.finish_file("d")
+    found = arena.find_file("d")
+    assert os.path.sameopenfile(made, found)
+    os.close(made)
+    os.close(found)
+    arena.remove_file("d")
+    assert list(files.iterdir()) == []
+
+
+@pytest.mark.usefixtures("place")
+def test_a_tmpfs_to_be_mounted_has_room_for_half_of_the_memory() -> None:
+    half = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    assert arena._room() == half
