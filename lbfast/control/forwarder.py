@@ -327,7 +327,14 @@ class Forwarder:
         self._steer()
 
     def _report_full(self) -> None:
-        """Says that connections were turned away for want of room."""
+        """Says what was turned away for want of room."""
+        for (table, option), number in self._tables.turned_away.items():
+            size = getattr(self._sizes, option)
+            logger.warning(
+                "the %s table is full: %d refused, start with more than --%s %d",
+                table, number, option, size,
+            )  # fmt: skip
+        self._tables.turned_away.clear()
         dropped = self._engine.reasons().get("table-full", 0)
         if dropped > self._turned_away:
             logger.warning(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import errno
 import os
 import time
@@ -59,6 +60,13 @@ class Tables:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        # edits refused for want of room, by the table's name and the option that sizes it
+        self.turned_away: collections.Counter[tuple[str, str]] = collections.Counter()
+
+    def _refused(self, failed: OSError, table: str, option: str) -> KernelError:
+        if failed.errno == errno.ENOSPC:
+            self.turned_away[table, option] += 1
+        return KernelError(failed.errno or errno.EINVAL)
 
     def _edit_service(self, svc: VirtualService, *, edit: bool) -> None:
         try:
@@ -72,7 +80,7 @@ class Tables:
                 edit,
             )
         except OSError as e:
-            raise KernelError(e.errno or errno.EINVAL) from None
+            raise self._refused(e, "service", "services") from None
 
     def add_service(self, svc: VirtualService) -> None:
         self._edit_service(svc, edit=False)
@@ -105,7 +113,7 @@ class Tables:
                 edit,
             )
         except OSError as e:
-            raise KernelError(e.errno or errno.EINVAL) from None
+            raise self._refused(e, "server", "servers") from None
 
     def add_server(self, key: ServiceKey, server: RealServer) -> None:
         self._edit_server(key, server, edit=False)
@@ -125,7 +133,7 @@ class Tables:
         try:
             self.engine.laddr_add(_service_key(key), addr)
         except OSError as e:
-            raise KernelError(e.errno or errno.EINVAL) from None
+            raise self._refused(e, "local address", "services") from None
 
     def del_laddr(self, key: ServiceKey, addr: bytes) -> None:
         try:

@@ -39,6 +39,20 @@ def test_a_full_table_is_said_and_what_is_established_goes_on(
     assert rows["packets sent"] > 10
 
 
+def test_full_tables_of_services_and_servers_are_said(
+    network: Networks, director: Directors
+) -> None:
+    net: Net = network(basic.topology("nat"))
+    balancer = director(net, "director", "--services", "1", "--servers", "1")
+    balancer.rules("-A -t 10.2.0.100:80 -s rr", "-a -t 10.2.0.100:80 -r 10.3.0.11 -m")
+    for words in ("-A -t 10.2.0.100:81 -s rr", "-a -t 10.2.0.100:80 -r 10.3.0.12 -m"):
+        assert "No space left" in balancer.typed(f"ipvsadm {words}", check=False).stderr
+    balancer.process.wait_for_line("service table is full: 1 refused, start with more than ")
+    balancer.process.wait_for_line("server table is full: 1 refused, start with more than ")
+    assert "more than --services 1" in balancer.process.stderr()
+    assert "more than --servers 1" in balancer.process.stderr()
+
+
 def test_sizes_outlive_a_kill_and_that_is_said(network: Networks, director: Directors) -> None:
     net: Net = network(basic.topology("nat"))
     balancer = director(net, "director", "--connections", "8")
