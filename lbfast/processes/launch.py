@@ -67,9 +67,13 @@ def is_stopped(pid: int) -> bool:
 
 
 def is_working(pid: int, ticks: int) -> bool:
-    """Returns whether a process runs, wants to, or has used more CPU time than `ticks`."""
+    """Returns whether a process runs, wants to, or has used more CPU time than `ticks`.
+
+    One that waits within the kernel (D: for its locks of routing and nftables, which others may
+    hold for long) is at work too; nor would a signal reach it.
+    """
     found = _stat(pid)
-    return bool(found) and (found[_STATE] == "R" or used_ticks(pid) > ticks)
+    return bool(found) and (found[_STATE] in ("R", "D") or used_ticks(pid) > ticks)
 
 
 class Register:

@@ -20,10 +20,15 @@ def endpoint(address: str, port: int) -> str:
 
 
 def fetch(net: Net, host: str, where: str, count: int = 1) -> list[Answer]:
-    """Return the pages of http://`where`/, each over a connection of its own."""
+    """Return the pages of http://`where`/, each over a connection of its own.
+
+    Raises RuntimeError with curl's words if one of them failed: its status is the last one's.
+    """
     words = [*CURL, "--max-time", "10", "-H", "Connection: close"]
-    pages = net.run(host, [*words, *[f"http://{where}/"] * count], timeout_s=60 + count).stdout
-    return [parse_answer(page) for page in pages.splitlines()]
+    done = net.run(host, [*words, *[f"http://{where}/"] * count], timeout_s=60 + count)
+    if done.stderr:
+        raise RuntimeError(f"{host}: {where}: {done.stderr}")
+    return [parse_answer(page) for page in done.stdout.splitlines()]
 
 
 def download(net: Net, host: str, url: str, target: Path, *words: str) -> Process:

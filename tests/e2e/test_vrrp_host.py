@@ -124,7 +124,7 @@ def test_vmac_xmit_base_sends_from_the_base(network: Networks) -> None:
 
 def test_vmac_is_made_for_addresses_elsewhere_and_spares_strangers(network: Networks) -> None:
     net = segment(network)
-    for words in ("link add eth1 type veth peer eth1p", "link set eth1 up"):
+    for words in ("link add eth1 type veth peer eth1p", "link set eth1p up", "link set eth1 up"):
         net.run("va", ["ip", *words.split()])
     elsewhere = replace(virtual("10.8.0.100/32")[0], device="eth1", use_vmac=True)
     plain = replace(virtual("10.8.0.101/32")[0], device="eth1")

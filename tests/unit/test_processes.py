@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from lbfast.processes.supervision import (
     pace,
     unnoticed_s,
 )
+from netns.wait import wait_for
 
 VIP = bytes((10, 0, 0, 1))
 OTHER = bytes((10, 0, 0, 2))
@@ -110,6 +112,16 @@ def test_process_that_is_stopped_does_not_work() -> None:
         process.kill()
         os.waitpid(pid, 0)
         assert not launch.is_working(pid, -1)
+
+
+def test_process_that_waits_within_the_kernel_works() -> None:
+    """A parent waits so for the child of its vfork, as others do for the lock of routing."""
+    text = "import ctypes, time; ctypes.PyDLL(None).vfork() or time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", text], process_group=0) as process:
+        state = Path(f"/proc/{process.pid}/stat")
+        wait_for(lambda: ") D " in state.read_text(), what="a process that waits")
+        assert launch.is_working(process.pid, launch.used_ticks(process.pid))
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_register_knows_children_that_are_alive(tmp_path: Path) -> None:
