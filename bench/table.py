@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from bench.rows import Interval, Row
+from bench.rows import Row
 
 WIDTH = 150
 # whom a figure is set beside in the table; the file has the ratio to every other subject
@@ -24,8 +24,9 @@ def line(row: Row) -> str:
     """Return a row in one line, with its ratios to PEERS."""
     family = f" IPv{row.family}" if row.family else ""
     text = f"{row.work} {row.case}{family}: {row.subject} {row.metric} {number(row.median)}"
-    text += f" ({number(row.low)} to {number(row.high)}) {row.unit}"
-    text += "".join(f", {_ratio(row.ratios[peer])} of {peer}" for peer in _peers(row))
+    text += f" ({between})" if (between := _between(row)) else ""
+    text += f" {row.unit}"
+    text += "".join(f", {_ratio(row, peer)} of {peer}" for peer in _peers(row))
     return text + (f"; {row.remark}" if row.remark else "")
 
 
@@ -34,12 +35,21 @@ def _peers(row: Row) -> list[str]:
     return [peer for peer in PEERS if peer in row.ratios] or list(row.ratios)
 
 
-def _ratio(ratio: Interval) -> str:
-    return f"{ratio.median:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
+def _between(row: Row) -> str:
+    """Return the interval of a row; empty where one round cannot have one."""
+    return f"{number(row.low)} to {number(row.high)}" if row.rounds > 1 else ""
 
 
-def _short(ratio: Interval) -> str:
-    return f"{ratio.median:.2f} ({ratio.low:.2f}-{ratio.high:.2f})"
+def _ratio(row: Row, peer: str) -> str:
+    ratio = row.ratios[peer]
+    between = f" ({ratio.low:.3f} to {ratio.high:.3f})" if row.rounds > 1 else ""
+    return f"{ratio.median:.3f}{between}"
+
+
+def _short(row: Row, peer: str) -> str:
+    ratio = row.ratios[peer]
+    between = f" ({ratio.low:.2f}-{ratio.high:.2f})" if row.rounds > 1 else ""
+    return f"{ratio.median:.2f}{between}"
 
 
 def heading(row: Row) -> str:
@@ -63,9 +73,8 @@ def _table(rows: Sequence[Row]) -> Table:
     for name in ("median", "95 % interval", *(f"/ {peer}" for peer in peers)):
         table.add_column(name, justify="right")
     for row in rows:
-        ratios = [_short(row.ratios[p]) if p in row.ratios else "" for p in peers]
-        between = f"{number(row.low)} to {number(row.high)}"
-        table.add_row(row.subject, number(row.median), between, *ratios)
+        ratios = [_short(row, p) if p in row.ratios else "" for p in peers]
+        table.add_row(row.subject, number(row.median), _between(row), *ratios)
     return table
 
 
@@ -73,7 +82,7 @@ def render(rows: Sequence[Row]) -> str:
     """Return all rows as tables, one for each comparison; "/ peer" is the ratio to it with its
     95 % interval."""
     out = io.StringIO()
-    console = Console(file=out, width=WIDTH)
+    console = Console(file=out, width=WIDTH, markup=False)  # cases may have brackets
     for title, part in comparisons(rows).items():
         console.print(title, style="bold")
         console.print(_table(part))

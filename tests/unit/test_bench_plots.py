@@ -64,3 +64,19 @@ def test_line_names_the_peers_only() -> None:
     shown = row("lbfast-nat", 1.0, ratios={p: Interval(1, 1, 1) for p in ("none", "haproxy")})
     assert "of haproxy" in table.line(shown)
     assert "of none" not in table.line(shown)
+
+
+def test_case_in_brackets_is_shown() -> None:
+    text = table.render([row("lbfast", 1.0, f"transmit[{name}]") for name in ("dr-v4", "tun-v6")])
+    assert "http: transmit[dr-v4], IPv4: rate" in text
+    assert "http: transmit[tun-v6], IPv4: rate" in text
+
+
+def test_one_round_has_no_interval() -> None:
+    ratios = {"haproxy": Interval(2.0, 2.0, 2.0)}
+    for rounds, shown in ((1, False), (2, True)):
+        found = row("lbfast", 15.3, rounds=rounds, low=15.3, high=15.3, ratios=ratios)
+        assert ("15.3 to 15.3" in table.render([found])) == shown
+        assert ("(2.00-2.00)" in table.render([found])) == shown
+        assert ("15.3 to 15.3" in table.line(found)) == shown
+        assert ("2.000 to 2.000" in table.line(found)) == shown
