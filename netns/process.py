@@ -10,6 +10,26 @@ from pathlib import Path
 
 from netns.wait import wait_for
 
+# what starts another command: its first words, and how many it has
+STARTERS = {("ip", "netns", "exec"): 4, ("taskset", "-c"): 3, ("chrt", "-f"): 3}
+
+
+def signal_name(number: int) -> str:
+    """Return the name of a signal, "signal 40" for one without."""
+    return {each.value: each.name for each in signal.Signals}.get(number, f"signal {number}")
+
+
+def title(argv: Sequence[str]) -> str:
+    """Return program and sub-command of a command line, without what starts them."""
+    words = list(argv)
+    for starter, length in STARTERS.items():
+        if tuple(words[: len(starter)]) == starter:
+            words = words[length:]
+    if words[1:2] == ["-m"]:  # python -m PACKAGE
+        words = words[2:]
+    sub = [word for word in words[1:2] if word.isalpha()]
+    return " ".join([Path(words[0]).name, *sub])
+
 
 class Process:
     """A process that was started here; only such ones are ever stopped."""
@@ -51,12 +71,16 @@ class Process:
             if text in self.stderr() or text in self.stdout():
                 return True
             if not self.alive():
-                raise RuntimeError(
-                    f"{self.argv[-1]}: ended with {self.popen.returncode}: {self.stderr()[-500:]}"
-                )
+                raise RuntimeError(self.how_it_ended())
             return False
 
         wait_for(seen, timeout_s, f"'{text}' from {' '.join(self.argv)}")
+
+    def how_it_ended(self) -> str:
+        """Return a sentence on an ended process: its status or signal, the end of its stderr."""
+        status, said = self.popen.wait(), self.stderr().strip()[-500:]
+        how = f"was killed by {signal_name(-status)}" if status < 0 else f"ended with {status}"
+        return f"{title(self.argv)} {how}" + (f": {said}" if said else ", nothing on stderr")
 
     def wait(self, timeout_s: float = 30) -> int:
         """Wait for its end; subprocess.TimeoutExpired if it does not come."""
