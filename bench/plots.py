@@ -48,7 +48,7 @@ PICTURES = (
     Picture("cost", "http", ("cost of balancing",), "Cost of balancing a request"),
     Picture("latency", "pingpong", ("p50", "p99"), "Request and response, one at a time"),
     Picture("lookup", "lookup", ("lookup",), "A lookup among so many connections", True),
-    Picture("memory", "lookup", ("memory",), "Memory a connection", True),
+    Picture("memory", "memory", ("memory",), "Memory a connection", True),
 )
 
 
