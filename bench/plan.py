@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,7 +31,7 @@ class Plan:
 
     def wants(self, subject: str) -> bool:
         """Whether a subject is to be measured."""
-        return not self.only or any(word in subject for word in self.only)
+        return not self.only or matches(subject, self.only)
 
     def allows(self, seconds: float, what: str) -> bool:
         """Whether so many seconds are left; if not, `what` is written down as left out."""
@@ -63,6 +63,28 @@ class Work:
     seconds: float  # its share of a whole run
     quick_seconds: float
     run: Callable[[Plan], Iterator[Row]]
+    subjects: tuple[str, ...] = ()  # those that it can measure without the others
+
+
+def matches(subject: str, words: Sequence[str]) -> bool:
+    """Whether a subject's name holds one of the words."""
+    return any(word in subject for word in words)
+
+
+def unknown_words(works: Iterable[Work], words: Sequence[str]) -> str:
+    """Return a sentence on words that no subject's name holds; empty if there are none."""
+    known = sorted({subject for work in works for subject in work.subjects})
+    wrong = [word for word in words if not any(word in subject for subject in known)]
+    if not wrong:
+        return ""
+    return f"--only {', '.join(wrong)}: no such subject; known: {', '.join(known)}"
+
+
+def narrowed(works: Sequence[Work], words: Sequence[str]) -> tuple[list[Work], list[Work]]:
+    """Return the works that have a subject with one of the words, and those that have none."""
+    has = [not words or any(matches(name, words) for name in work.subjects) for work in works]
+    pairs = list(zip(works, has, strict=True))
+    return [work for work, yes in pairs if yes], [work for work, yes in pairs if not yes]
 
 
 def all_works() -> dict[str, Work]:
@@ -71,6 +93,12 @@ def all_works() -> dict[str, Work]:
     for info in pkgutil.iter_modules(works.__path__):
         module = importlib.import_module(f"bench.works.{info.name}")
         if hasattr(module, "NAME"):
-            work = Work(module.NAME, module.SECONDS, module.QUICK_SECONDS, module.run)
+            work = Work(
+                module.NAME,
+                module.SECONDS,
+                module.QUICK_SECONDS,
+                module.run,
+                tuple(getattr(module, "SUBJECTS", ())),
+            )
             found[work.name] = work
     return dict(sorted(found.items()))

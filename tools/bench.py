@@ -8,6 +8,7 @@ Each work writes DIR/WORK.json when it is done: bench/results, with --quick buil
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import time
 import traceback
@@ -18,9 +19,11 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench import plots, rows, table  # noqa: E402
-from bench.plan import Plan, Work, all_works  # noqa: E402
+from bench.plan import Plan, Work, all_works, narrowed, unknown_words  # noqa: E402
 from bench.say import say  # noqa: E402
 
+# what the world does to a work, in a sentence
+FAILURES = (OSError, RuntimeError, subprocess.SubprocessError)
 RESULTS, QUICK_RESULTS = ROOT / "bench/results", ROOT / "build/bench/results"
 
 
@@ -40,24 +43,31 @@ def measure(work: Work, plan: Plan) -> rows.Sheet:
         rows=found,
         left_out=plan.left_out,
     )
-    rows.write(sheet, plan.out)
+    if found:
+        rows.write(sheet, plan.out)
     over = f", {took - plan.seconds:.0f} s over its share" if took > plan.seconds else ""
     say(f"== {work.name}: {len(found)} rows in {took:.0f} s of {plan.seconds:.0f}{over}")
     return sheet
 
 
-def run_all(chosen: Sequence[Work], args: argparse.Namespace, out: Path) -> tuple[int, list[str]]:
-    """Run works one after another; return how many rows there are, and the works that failed."""
-    count, failed = 0, []
+def run_all(
+    chosen: Sequence[Work], args: argparse.Namespace, out: Path
+) -> tuple[list[rows.Row], list[str]]:
+    """Run works one after another; return their rows, and the works that failed."""
+    found: list[rows.Row] = []
+    failed = []
     for work in chosen:
         say(f"== {work.name}")
         seconds = work.quick_seconds if args.quick else work.seconds
         try:
-            count += len(measure(work, Plan(args.quick, out, seconds, tuple(args.only))).rows)
-        except Exception:  # one work that cannot be measured must not take the others with it
+            found += measure(work, Plan(args.quick, out, seconds, tuple(args.only))).rows
+        except FAILURES as error:
+            say(f"{work.name}: {error}")
+            failed.append(work.name)
+        except Exception:  # a mistake in a work: must not take the others with it
             traceback.print_exc()
             failed.append(work.name)
-    return count, failed
+    return found, failed
 
 
 def draw(out: Path) -> None:
@@ -82,14 +92,20 @@ def main(words: Sequence[str]) -> int:
     if unknown := [name for name in args.works if name not in known]:
         say(f"bench: no work called {', '.join(unknown)}; known: {', '.join(known)}")
         return 2
-    chosen = [known[name] for name in args.works or known]
+    if wrong := unknown_words(known.values(), args.only):
+        say(f"bench: {wrong}")
+        return 2
+    chosen, without = narrowed([known[name] for name in args.works or known], args.only)
+    if without:
+        say(f"bench: left out, no such subject to choose: {', '.join(w.name for w in without)}")
     out = args.out or (QUICK_RESULTS if args.quick else RESULTS)
-    count, failed = run_all(chosen, args, out)
-    sheets = [s for s in rows.read_all(out) if s.work in {work.name for work in chosen}]
-    print(table.render([row for sheet in sheets for row in sheet.rows]))
+    found, failed = run_all(chosen, args, out)
+    print(table.render(found))
     draw(out)
-    say(f"bench: {count} rows in {out}" + (f"; failed: {', '.join(failed)}" if failed else ""))
-    return 1 if failed or not count else 0
+    say(
+        f"bench: {len(found)} rows in {out}" + (f"; failed: {', '.join(failed)}" if failed else "")
+    )
+    return 1 if failed or not found else 0
 
 
 if __name__ == "__main__":

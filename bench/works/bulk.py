@@ -12,12 +12,14 @@ from bench.cpu import reading, spent
 from bench.ground import Ground, ground
 from bench.plan import Plan
 from bench.rows import Head, Row
+from bench.subjects import SUBJECTS as EVERYBODY
 from bench.subjects.base import IPERF
 from bench.turns import Comparison, Disturbed, Figures, by_turns, present, rows_of
 from netns.web import wait_for_listener
 
 NAME = "bulk"
 SECONDS, QUICK_SECONDS = 260.0, 13.0
+SUBJECTS = tuple(EVERYBODY)
 ROUNDS, TURN_S, QUICK_TURN_S = 11, 2, 1
 CASE = "one flow, offloads on"
 UNITS = {"rate": "Gb/s", "CPU": "s/GB"}

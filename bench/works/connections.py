@@ -20,6 +20,7 @@ LIMIT = "reflector"
 METHODS = ("lbfast-dr", "lbfast-nat", "lbfast-tun")
 PEERS = ("none", *METHODS[:2], "nft-forward", "nft-dnat", "ipvs-dr", "ipvs-nat")
 LOAD = Load(flows=1_000_000, pps=50_000, seconds=0.4)  # no turn meets a flow of an earlier one
+SUBJECTS = tuple(dict.fromkeys((LIMIT, *METHODS, *PEERS)))
 KINDS = {"tcp": ("TCP SYNs", replace(LOAD, is_syn=True)), "udp": ("UDP", LOAD)}
 
 

@@ -20,6 +20,7 @@ METHODS = ("lbfast-dr", "lbfast-nat", "lbfast-tun", "lbfast-fullnat")
 BOTH = METHODS[:2]
 OWN, ALL = ("reflector", *METHODS), ("reflector", *BOTH)
 PEERS = ("none", "forward", *METHODS[:3], "nft-forward", "nft-dnat", "ipvs-dr", "ipvs-nat")
+SUBJECTS = tuple(dict.fromkeys((*OWN, *PEERS)))
 MACHINE_LOAD = Load(seconds=0.8, nap_us=1000)
 
 

@@ -14,12 +14,14 @@ from bench.cpu import reading, spent
 from bench.ground import Ground, ground
 from bench.plan import Plan
 from bench.rows import Head, Row
+from bench.subjects import SUBJECTS as EVERYBODY
 from bench.subjects.base import endpoint
 from bench.turns import Comparison, Disturbed, Figures, by_turns, present, rows_of
 from bench.website import start_website
 
 NAME = "http"
 SECONDS, QUICK_SECONDS = 330.0, 18.0
+SUBJECTS = tuple(EVERYBODY)
 ROUNDS, TURN_S, QUICK_TURN_S = 15, 2, 1
 CONNECTIONS = 50
 BASE = "none"

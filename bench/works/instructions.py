@@ -16,6 +16,14 @@ ONE_S, MANY_S = 10.0, 40.0  # what a case takes under valgrind
 QUICK = ("dr-v4",)
 
 
+def subject(case: str) -> str:
+    """Return whom a case measures."""
+    return f"lbfast-{case.split('-')[0]}"
+
+
+SUBJECTS = tuple(dict.fromkeys(map(subject, CASES)))
+
+
 def run(plan: Plan) -> Iterator[Row]:
     """Yield a row for each case; the same program counts the same again, so one round is all."""
     by_perf = has_counter()
@@ -23,18 +31,18 @@ def run(plan: Plan) -> Iterator[Row]:
         say("instructions: neither a counter for perf stat -e instructions:u nor valgrind")
         return
     for name, case in CASES.items():
-        if plan.quick and name not in QUICK:
+        if not plan.wants(subject(name)) or (plan.quick and name not in QUICK):
             continue
         if not by_perf and not plan.allows(MANY_S if case.services > 1 else ONE_S, name):
             continue
         short, long = (count(command(name, packets), by_perf) for packets in (SHORT, LONG))
         figure = (long - short) / (LONG - SHORT)
-        method, way = name.split("-")[0], " reply" if case.reply else ""
+        way = " reply" if case.reply else ""
         yield Row(
             work=NAME,
             case=f"{FLOWS:,} flows{way}, {case.services:,} services, {case.servers:,} servers",
-            subject=f"lbfast-{method}",
-            method=method,
+            subject=subject(name),
+            method=name.split("-")[0],
             family=6 if case.is_v6 else 4,
             metric="instructions",
             unit="instructions/packet",

@@ -13,12 +13,14 @@ from bench.ground import Ground, ground
 from bench.plan import Plan
 from bench.program import pinned, program
 from bench.rows import Head, Row
+from bench.subjects import SUBJECTS as EVERYBODY
 from bench.subjects.base import ECHO
 from bench.turns import Comparison, Disturbed, Figures, by_turns, present, rows_of
 from netns.web import wait_for_listener
 
 NAME = "pingpong"
 SECONDS, QUICK_SECONDS = 90.0, 8.0
+SUBJECTS = tuple(EVERYBODY)
 ROUNDS, COUNT, QUICK_COUNT = 25, 3000, 1000
 CASE = "one TCP connection, 64 bytes"
 UNITS = {"p50": "us", "p99": "us"}

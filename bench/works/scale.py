@@ -19,6 +19,7 @@ from lbfast.selfcall import COMMAND, environment
 NAME = "scale"
 SECONDS, QUICK_SECONDS = 70.0, 8.0
 SUBJECT, LIMIT = "lbfast-dr", "reflector"
+SUBJECTS = (SUBJECT,)
 SIZES, QUICK_SIZES = (1, 10, 100, 1_000, 10_000), (1, 1_000)
 SERVERS_NET, FIRST_PORT = "10.200", 10_000
 LOAD, ROUNDS, QUICK_ROUNDS = Load(), 8, 1

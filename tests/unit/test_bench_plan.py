@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from bench import plan as plan_module
-from bench.plan import Plan, all_works
-from bench.rows import read
+from bench import plots
+from bench.memory import Held
+from bench.plan import Plan, all_works, narrowed
+from bench.rows import Row, read
+from bench.works import lookup, memory
 from tools import bench as tool
 
 WHOLE_S, WHOLE_QUICK_S = 25 * 60, 120
 MARGIN = 0.95  # building, table and plots take time too
+
+
+ROW = Row(
+    work="fine", case="all", subject="lbfast-dr", metric="time", unit="ns",
+    median=1.0, low=1.0, high=1.0, rounds=1,
+)  # fmt: skip
 
 
 class Clock:
@@ -98,15 +109,82 @@ def test_a_work_that_fails_is_named_and_the_others_are_written(
 
     def fine(made: Plan):  # type: ignore[no-untyped-def]
         made.left_out.append("the rest")
+        yield ROW
+
+    def empty(_: Plan):  # type: ignore[no-untyped-def]
         return iter(())
 
     works = {
         "broken": plan_module.Work("broken", 1, 1, broken),
+        "empty": plan_module.Work("empty", 1, 1, empty),
         "fine": plan_module.Work("fine", 1, 1, fine),
     }
     monkeypatch.setattr(tool, "all_works", lambda: works)
     assert tool.main(["--quick", "--out", str(tmp_path)]) == 1
-    assert "failed: broken" in capsys.readouterr().err
-    assert not (tmp_path / "broken.json").exists()
+    said = capsys.readouterr().err
+    assert "failed: broken" in said
+    assert "broken: no such thing\n" in said
+    assert "Traceback" not in said
+    assert [path.name for path in tmp_path.glob("*.json")] == ["fine.json"]
     written = read(tmp_path / "fine.json")
     assert (written.quick, written.left_out) == (True, ["the rest"])
+
+
+def test_word_of_no_subject_is_refused_before_measuring(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--quick", "--out", str(tmp_path), "--only", "nope", "--only", "haproxy"]
+    assert tool.main(words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("bench: --only nope: no such subject; known: forward, haproxy, ")
+    assert said.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_works_without_a_subject_of_that_word_are_left_out() -> None:
+    works = list(all_works().values())
+    chosen, without = narrowed(works, ("haproxy",))
+    assert [work.name for work in chosen] == ["bulk", "http", "pingpong"]
+    assert {"parts", "latency", "instructions", "memory"} <= {work.name for work in without}
+    assert narrowed(works, ()) == (works, [])
+
+
+def test_left_out_works_do_not_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran: list[str] = []
+
+    def run(made: Plan):  # type: ignore[no-untyped-def]
+        ran.append("frames")
+        yield ROW
+
+    def not_wanted(_: Plan):  # type: ignore[no-untyped-def]
+        ran.append("parts")
+        yield ROW
+
+    works = {
+        "frames": plan_module.Work("frames", 1, 1, run, ("lbfast-dr",)),
+        "parts": plan_module.Work("parts", 1, 1, not_wanted),
+    }
+    monkeypatch.setattr(tool, "all_works", lambda: works)
+    assert tool.main(["--quick", "--out", str(tmp_path), "--only", "dr"]) == 0
+    assert ran == ["frames"]
+    assert "left out, no such subject to choose: parts" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["lookup", "memory"])
+def test_rows_over_connections_can_be_drawn(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every case begins with its number, and a picture takes every row."""
+    monkeypatch.setattr(lookup, "measured", lambda size, rounds, huge: [(30.0, 60.0)] * rounds)
+    monkeypatch.setattr(memory, "held", table_held)
+    found = list(all_works()[name].run(Plan(False, Path("nowhere"), 1000)))
+    (picture,) = [each for each in plots.PICTURES if each.name == name]
+    assert plots.rows_for(picture, found) == found
+    assert {plots.number_of(row.case) for row in found} >= {100_000, 1_000_000, 10_000_000}
+    assert {row.subject for row in found} == {"lbfast", "lbfast-4k-pages"}
+    assert found[-1].median == {"lookup": 60.0, "memory": 100.0}[name]
+
+
+@contextmanager
+def table_held(size: int, *, huge: bool) -> Iterator[tuple[str, Held]]:
+    yield "name", Held(size, size * 100, size * 101, size * 90, size * 80 if huge else 0)
