@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
@@ -20,6 +22,7 @@ from netns import basic, ownership
 
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
 FILE = "large"
+MOST_MB = 10_000
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -39,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=100,
         metavar="MB",
-        help="of the download (default: %(default)s)",
+        help=f"of the download, at most {MOST_MB} (default: %(default)s)",
     )
     parser.add_argument("--keep", action="store_true", help="leave the last network up")
     parser.add_argument("--clean", action="store_true", help="remove what --keep left, and end")
@@ -50,8 +53,8 @@ def main(words: Sequence[str]) -> int:
     """Plays the scenes asked for; returns 0, 1 (something was wrong) or 2 (cannot be done)."""
     parser = _parser()
     args = parser.parse_args(list(words))
-    if args.requests < 12 or args.requests % 12 or args.size < 1:
-        parser.error("--requests takes a multiple of 12, --size at least 1")
+    if sentence := _wrong(args.requests, args.size):
+        parser.error(sentence)
     if sentence := _obstacle():
         print(f"lbfast demo: {sentence}", file=sys.stderr)
         return REFUSED
@@ -67,6 +70,18 @@ def main(words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("\nlbfast demo: interrupted, everything removed", file=sys.stderr)
         return INTERRUPTED
+
+
+def _wrong(requests: int, size_mb: int) -> str:
+    """Return a sentence on a number that cannot be taken; empty if both can."""
+    if requests < 12 or requests % 12:
+        return f"--requests {requests}: expected a multiple of 12"
+    if not 1 <= size_mb <= MOST_MB:
+        return f"--size {size_mb}: expected 1 to {MOST_MB} (MB)"
+    folder = tempfile.gettempdir()  # the file, and what the client makes of it
+    if 2 * size_mb > (free_mb := shutil.disk_usage(folder).free // 1_000_000):
+        return f"--size {size_mb}: {2 * size_mb} MB needed in {folder}, {free_mb} MB free"
+    return ""
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
