@@ -11,19 +11,36 @@ from collections.abc import Sequence
 from lbfast.control.tables import Rings
 from lbfast.errors import ControlError
 
+MOST_S = 86400
+
 
 def main(words: Sequence[str]) -> int:
     """Runs the measurement asked for; returns the exit status."""
     parser = argparse.ArgumentParser(prog="lbfast bench", description="Measure.")
-    kinds = parser.add_subparsers(dest="kind", required=True)
-    reflector = kinds.add_parser(
-        "reflector",
-        help="let frames of either interface leave by the other, then say at what cost",
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
+    what = "let frames of either interface leave by the other, then say at what cost"
+    reflector = kinds.add_parser("reflector", help=what, description=f"{what.capitalize()}.")
+    reflector.add_argument(
+        "interfaces", nargs=2, metavar="INTERFACE", help="two of this network namespace"
     )
-    reflector.add_argument("interfaces", nargs=2, metavar="INTERFACE")
-    reflector.add_argument("seconds", type=float, metavar="SECONDS")
+    reflector.add_argument(
+        "seconds", type=_seconds, metavar="SECONDS", help=f"how long, at most {MOST_S}"
+    )
     args = parser.parse_args(list(words))
+    if args.interfaces[0] == args.interfaces[1]:
+        reflector.error(f"interface {args.interfaces[0]} twice, expected two different ones")
     return _reflect(args.interfaces, args.seconds)
+
+
+def _seconds(text: str) -> float:
+    """Reads how long to measure; "nan" is no number here."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= MOST_S:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0 up to {MOST_S}")
+    return value
 
 
 def _reflect(names: list[str], seconds: float) -> int:
