@@ -116,7 +116,7 @@ def test_process_that_is_stopped_does_not_work() -> None:
 
 def test_process_that_waits_within_the_kernel_works() -> None:
     """A parent waits so for the child of its vfork, as others do for the lock of routing."""
-    text = "import ctypes, time; ctypes.PyDLL(None).vfork() or time.sleep(60)"
+    text = "import ctypes, signal; ctypes.PyDLL(None).vfork() or signal.pause()"
     with subprocess.Popen([sys.executable, "-c", text], process_group=0) as process:
         state = Path(f"/proc/{process.pid}/stat")
         wait_for(lambda: ") D " in state.read_text(), what="a process that waits")
