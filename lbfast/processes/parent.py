@@ -165,16 +165,17 @@ class Family:
     async def _spawn(self, child: Child) -> None:
         if pid := self._orphans.pop(child.kind, 0):
             await self._replace_orphan(child, pid)
-        ours, theirs = socket.socketpair()
-        with theirs:
-            child.process = launch.begin(child.kind, theirs.fileno())
-        reader, writer = await asyncio.open_connection(sock=ours)
-        child.channel = Channel(reader, writer)
+        # before there is a process: `_beat` may look at it while its channel is opened
         child.ready.clear()
         child.gone.clear()
         if child.kind == VRRP:
             child.watch.hello_s, child.watch.patience_s = pace(self.configuration.vrrp)
         child.watch.start(time.monotonic())
+        ours, theirs = socket.socketpair()
+        with theirs:
+            child.process = launch.begin(child.kind, theirs.fileno())
+        reader, writer = await asyncio.open_connection(sock=ours)
+        child.channel = Channel(reader, writer)
         child.channel.send(self._setup(child))
         child.was_there = True
         logger.info("starting %s, pid %d", child.kind, child.pid)
