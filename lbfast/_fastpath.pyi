@@ -164,10 +164,10 @@ class Rings:
         interfaces: list[tuple[str, int]],
         program: list[tuple[int, int, int, int]],
         host: dict[int, tuple[str, int, bool]],
-        onward: dict[int, int] | None = None,
+        onward: dict[int, tuple[str, int, bool]] | None = None,
+        wrap: dict[int, tuple[str, int, bool]] | None = None,
         fanout: tuple[int, int] | None = None,
         rx_usecs: int = RX_USECS,
-        wrap: dict[int, int] | None = None,
     ) -> None: ...
     def reflect(self, seconds: float) -> None: ...
     def wake(self) -> None: ...

@@ -189,12 +189,12 @@ cdef class Rings:
     """The packet sockets of one worker: for each interface a ring, a way out, a way back to the
     host.
 
-    interfaces: (name, ifindex) each.  program: classic BPF of the receiving sockets.  host:
-    {ifindex: (name, mark, clear_mac)}: by which interface and with which SO_MARK frames that came
-    in on ifindex go back to the host, and whether to the loopback's address.  onward, wrap:
-    {ifindex: SO_MARK} of frames that the host was sending, and of tunnelled super-frames.  fanout:
-    None with one worker, else (the option's value, descriptor of the group's program or -1);
-    workers open their rings in their order.  rx_usecs: longest sleep by the clock while many
+    interfaces: (name, ifindex) each.  program: classic BPF of the receiving sockets.  host,
+    onward, wrap: {ifindex: (name, mark, clear_mac)}: on which interface and with which SO_MARK is
+    transmitted what came in on ifindex and goes back to the host, what the host was sending there,
+    and tunnelled super-frames that are to leave there; clear_mac: to the loopback's address.
+    fanout: None with one worker, else (the option's value, descriptor of the group's program or
+    -1); workers open their rings in their order.  rx_usecs: longest sleep by the clock while many
     frames come (docs/rings.md), 0 = none.
     """
 
@@ -204,8 +204,8 @@ cdef class Rings:
     cdef dict dropped             # by interface, as PACKET_STATISTICS forgets when it is read
 
     def __cinit__(
-        self, list interfaces, list program, dict host, dict onward=None, tuple fanout=None,
-        int rx_usecs=RX_USECS, dict wrap=None
+        self, list interfaces, list program, dict host, dict onward=None, dict wrap=None,
+        tuple fanout=None, int rx_usecs=RX_USECS
     ):
         memset(&self.r, 0, sizeof(rings_t))
         self.r.nap_max_us = rx_usecs
@@ -218,15 +218,11 @@ cdef class Rings:
         for name, ifindex in interfaces:
             self.open_receive(name, ifindex, program, fanout)
             self.open_send(name, ifindex, 0)
-        for name, ifindex in interfaces:
-            if ifindex in host:
-                self.open_send(host[ifindex][0], ifindex, host[ifindex][1])
-                self.r.tx[self.r.ntx - 1].clear_mac = host[ifindex][2]
-            else:
-                self.open_send(name, ifindex, 0)
-        for marks in (onward or {}, wrap or {}):
+        for ways in (host, onward or {}, wrap or {}):        # in the order of OUT_*
             for name, ifindex in interfaces:
-                self.open_send(name, ifindex, marks.get(ifindex, 0))
+                out, mark, clear_mac = ways.get(ifindex, (name, 0, False))
+                self.open_send(out, ifindex, mark)
+                self.r.tx[self.r.ntx - 1].clear_mac = clear_mac
 
     cdef object open_receive(self, str name, uint32_t ifindex, list program, tuple fanout):
         cdef rx_t *rx = &self.r.rx[self.r.nrx]

@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import struct
+import zlib
 from typing import NamedTuple, Protocol
 
 from lbfast import bpf, rtnl
@@ -21,7 +22,16 @@ class Slot(NamedTuple):
 
 
 GIVEBACK, LOCAL_SERVER = Slot(1, 0x6C62), Slot(2, 0x6C63)
-_HANDLES = {GIVEBACK.handle, LOCAL_SERVER.handle}
+
+
+def loopback_slot(director: str) -> Slot:
+    """Returns a director's own place on `lo`, which several directors of a host may share."""
+    name = zlib.crc32(director.encode()) & 0xFFFF
+    return Slot(GIVEBACK.pref, GIVEBACK.handle << 16 | name)
+
+
+def _is_lbfasts(handle: int) -> bool:
+    return handle in (GIVEBACK.handle, LOCAL_SERVER.handle) or handle >> 16 == GIVEBACK.handle
 
 
 class Attachment(Protocol):
@@ -56,8 +66,8 @@ class _Clsact:
             self._qdisc(rtnl.NEWQDISC, rtnl.CREATE | rtnl.EXCL)
             self._ours = True
         except FileExistsError:
-            found = set(self._filters(self._EGRESS))
-            self._ours = bool(found) and found <= _HANDLES
+            found = self._filters(self._EGRESS)
+            self._ours = bool(found) and all(map(_is_lbfasts, found))
         options = rtnl.attribute(self._BPF_FD, struct.pack("=I", prog_fd))
         options += rtnl.attribute(self._BPF_NAME, b"lbfast\0")
         options += rtnl.attribute(self._BPF_FLAGS, struct.pack("=I", self._DIRECT_ACTION))

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -16,10 +15,10 @@ from pathlib import Path
 from lbfast.control import arena, capacity, interfaces, marking, steering
 from lbfast.control.engine_world import EngineWorld
 from lbfast.control.fanout import Fanout, replying
-from lbfast.control.giveback import WAYS, GiveBack
+from lbfast.control.giveback import LOOPBACK
 from lbfast.control.hostports import host_ports
 from lbfast.control.links import Link
-from lbfast.control.localserver import LocalServers, map_keys
+from lbfast.control.localserver import map_keys
 from lbfast.control.netlink import Follower
 from lbfast.control.nft import Rules
 from lbfast.control.pacing import Paced
@@ -29,6 +28,7 @@ from lbfast.control.server import ControlServer
 from lbfast.control.settings import TOA
 from lbfast.control.steered import SteeredTables
 from lbfast.control.tables import RX_USECS, Rings, open_engine
+from lbfast.control.waysout import WaysOut
 from lbfast.errors import ControlError
 from lbfast.model import Counter
 from lbfast.model.marks import FwmarkRule
@@ -87,10 +87,8 @@ class Forwarder:
             self._undo.append(self._world.close)
             interfaces.check(self._links(), plan.interfaces)
             self._interfaces = interfaces.choose(self._links(), plan.interfaces)
-            self._giveback = GiveBack(self._interfaces)
-            self._undo.append(self._giveback.close)
-            self._local = LocalServers(self._interfaces, self._way_back())
-            self._undo.append(self._local.close)
+            self._ways = WaysOut(self._interfaces, plan.name, lo_up=self._lo_is_up())
+            self._undo.append(self._ways.close)
             self._rules = Rules(plan.name, self._interfaces)
             self._start_schedulers(schedulers)
             self._start_fanout()
@@ -107,8 +105,7 @@ class Forwarder:
             raise
         self._is_up = True
         self._begin_repeating()
-        for sentence in self._giveback.obstacles():
-            logger.warning("%s", sentence)
+        self._warn()
 
     async def stop(self, *, keep_arena: bool = False, keep_rules: bool = False) -> None:
         """Takes everything down again: rules, sockets, threads, the arena.
@@ -221,7 +218,7 @@ class Forwarder:
         self._rules.update(plan)
         self._follow_servers(plan)
         own = (addr for _, addr, _ in self._world.addresses.addresses)
-        self._local.set_servers(map_keys(plan, own))
+        self._ways.set_servers(map_keys(plan, own))
 
     def _install_rules(self) -> None:
         plan = self._steering_plan()
@@ -242,10 +239,9 @@ class Forwarder:
                     rows[interface, name] = rows.get((interface, name), 0) + number
         return [Counter(*key, number) for key, number in rows.items()]
 
-    def _way_back(self) -> str:
-        """Returns how frames are given back; the least able way of all interfaces decides."""
-        ways = set(self._giveback.describe().values())
-        return next((way for way in reversed(WAYS) if way in ways), WAYS[0])
+    def _warn(self) -> None:
+        for sentence in self._ways.obstacles():
+            logger.warning("%s", sentence)
 
     def _start_schedulers(self, found: list[Found]) -> None:
         self._schedulers = Schedulers(self._tables, found)
@@ -261,17 +257,13 @@ class Forwarder:
         fanout = None
         if self._fanout:
             fanout = (self._fanout.option | os.getpid() & 0xFFFF, self._fanout.program)
-        host, onward, wrap = {}, {}, {}
+        host, onward, wrap = self._ways.sockets()
         for ifindex in self._interfaces:
-            out, mark, mac = self._giveback.tx(ifindex)
-            host[ifindex] = (socket.if_indextoname(out), mark, mac is not None)
-            onward[ifindex] = self._local.tx_pass(ifindex)[1]
-            wrap[ifindex] = steering.MARK_WRAP
-            self._engine.link_wraps(ifindex, self._giveback.wraps(ifindex))
+            self._engine.link_wraps(ifindex, ifindex in wrap)
         pairs = [(name, ifindex) for ifindex, name in self._interfaces.items()]
         for index in range(self._plan.workers):
             rings = Rings(
-                pairs, steering.tap_filter(), host, onward, fanout, self._plan.rx_usecs, wrap
+                pairs, steering.tap_filter(), host, onward, wrap, fanout, self._plan.rx_usecs
             )
             self._rings.append(rings)
             thread = threading.Thread(
@@ -347,9 +339,14 @@ class Forwarder:
         self._turned_away = dropped
 
     def _link_changed(self, ifindex: int, link: Link | None) -> None:
-        """Looks at once when an interface was renamed: the rules are bound to its name."""
-        if link and self._interfaces.get(ifindex, link.name) != link.name:
+        """Looks at once when an interface was renamed, as the rules are bound to its name, or lo
+        went down or up, by which frames are given back."""
+        renamed = link and self._interfaces.get(ifindex, link.name) != link.name
+        if renamed or (self._is_up and self._lo_is_up() != self._ways.lo_up):
             asyncio.get_running_loop().call_soon(self._look)
+
+    def _lo_is_up(self) -> bool:
+        return LOOPBACK in self._links() and self._links()[LOOPBACK].up
 
     def _look(self) -> None:
         try:
@@ -366,24 +363,30 @@ class Forwarder:
             logger.warning("the steering table was gone (a flushed ruleset?); made it again")
         self._tables.find_interfaces()
         present = interfaces.choose(self._links(), self._plan.interfaces)
-        if present == self._interfaces:
+        lo_up = self._lo_is_up()
+        if present == self._interfaces and lo_up == self._ways.lo_up:
             return
+        self._stop_workers()
+        if present != self._interfaces:
+            self._follow_interfaces(present)
+        if lo_up != self._ways.lo_up:
+            logger.info("%s", self._ways.follow_lo(lo_up))
+            self._warn()
+        self._engine.restart()
+        self._start_workers()
+
+    def _follow_interfaces(self, present: dict[int, str]) -> None:
         gone = {i: n for i, n in self._interfaces.items() if present.get(i) != n}
         new = {i: n for i, n in present.items() if self._interfaces.get(i) != n}
         logger.info(
             "interfaces changed: %s",
             ", ".join([f"-{n}" for n in gone.values()] + [f"+{n}" for n in new.values()]),
         )
-        self._stop_workers()
         for ifindex in gone:
-            self._giveback.remove_interface(ifindex)
-            self._local.remove_interface(ifindex)
+            self._ways.remove_interface(ifindex)
             with contextlib.suppress(ControlError):
                 self._rules.remove_interface(ifindex)
         for ifindex, name in new.items():
-            self._giveback.add_interface(ifindex, name)
-            self._local.add_interface(ifindex, name)
+            self._ways.add_interface(ifindex, name)
             self._rules.add_interface(ifindex, name)
         self._interfaces = present
-        self._engine.restart()
-        self._start_workers()

@@ -1,8 +1,10 @@
 """How a frame that was taken but is not the data path's business gets back to the host's stack.
 
-It is transmitted on the interface it came in on, by a packet socket with SO_MARK; an eBPF program
-at that interface's egress turns it round, and it arrives there as it did before (docs/steering.md:
-what was tried and measured).  Without BPF it is transmitted on `lo` instead.
+It is transmitted on `lo` by a packet socket whose SO_MARK names the interface it came in on; an
+eBPF program at the egress of `lo` hands it to that interface, and it arrives there as it did
+before.  So no frame that leaves passes a program.  Where that is not possible the same program
+turns it round at the interface's own egress; without BPF it just arrives on `lo`
+(docs/steering.md: what was tried and measured).
 """
 
 from __future__ import annotations
@@ -18,10 +20,12 @@ from typing import Literal
 
 from lbfast import bpf
 from lbfast.control import egress
-from lbfast.control.steering import MARK_GIVEN, MARK_WRAP
+from lbfast.control.giveback_program import egress_program
+from lbfast.control.steering import MARK_GIVE, MARK_TARGET, MARK_WRAP
 
-Way = Literal["tcx", "clsact", "lo"]
-WAYS: tuple[Way, ...] = ("tcx", "clsact", "lo")
+Way = Literal["lo-tcx", "lo-clsact", "tcx", "clsact", "lo"]
+WAYS: tuple[Way, ...] = ("lo-tcx", "lo-clsact", "tcx", "clsact", "lo")
+LOOPBACK = 1  # ifindex of lo in every network namespace (LOOPBACK_IFINDEX)
 
 _LO_MAC = bytes(6)
 _PROC = Path("/proc/sys/net")
@@ -31,75 +35,34 @@ _ETH_P_ALL = 3
 _IGNORE_OUTGOING, _SOL_PACKET = 23, 263
 
 
-def egress_program() -> bytes:
-    """Returns the program of an interface's egress.
-
-    A frame with MARK_GIVEN arrives on the interface it was leaving.  One with MARK_WRAP, a
-    super-frame behind an outer IP header, has that header taken off and put on again as a
-    tunnel's: only so does the kernel know how to segment it (virtio-net headers cannot say it).
-    """
-    p = bpf.Program()
-    p.load(4, 0, 1, bpf.SKB_MARK)
-    p.jump_if(0, "eq", MARK_WRAP, "wrap")
-    p.jump_if(0, "ne", MARK_GIVEN, "next")
-    p.load(4, 1, 1, bpf.SKB_IFINDEX)
-    p.mov(2, bpf.REDIRECT_INGRESS)
-    p.call(bpf.REDIRECT)
-    p.exit()
-    p.label("wrap")
-    p.mov_reg(6, 1)
-    p.mov(0, 0)
-    p.store(4, 6, bpf.SKB_MARK, 0)
-    p.load(4, 0, 6, bpf.SKB_PROTOCOL)
-    p.jump_if(0, "eq", socket.htons(0x86DD), "wrap6")
-    _wrap(p, 20, bpf.ENCAP_IPV4)
-    p.label("wrap6")
-    _wrap(p, 40, bpf.ENCAP_IPV6)
-    p.label("drop")
-    p.exit(bpf.DROP)
-    p.label("next")
-    p.exit(bpf.NEXT)
-    return p.encode()
+def _place(ifindex: int, way: Way) -> tuple[int, str]:
+    """Returns where the program of an interface's way is attached, and as what."""
+    on_lo, _, kind = way.rpartition("-")
+    return LOOPBACK if on_lo else ifindex, kind
 
 
-def _wrap(p: bpf.Program, size: int, kind: int) -> None:
-    """Makes the first `size` bytes behind the Ethernet header a tunnel's outer header."""
-    _header(p, bpf.LOAD_BYTES, size)
-    for change, flags in ((-size, bpf.FIXED_GSO), (size, bpf.FIXED_GSO | kind)):
-        p.mov_reg(1, 6)
-        p.mov(2, change)
-        p.mov(3, bpf.AT_MAC)
-        p.mov(4, flags)
-        p.call(bpf.ADJUST_ROOM)
-        p.jump_if(0, "ne", 0, "drop")
-    _header(p, bpf.STORE_BYTES, size)
-    p.exit(bpf.NEXT)
-
-
-def _header(p: bpf.Program, helper: int, size: int) -> None:
-    """Copies bytes behind the Ethernet header to the stack or back."""
-    p.mov_reg(1, 6)
-    p.mov(2, 14)
-    p.mov_reg(3, 10)
-    p.add(3, -40)
-    p.mov(4, size)
-    p.mov(5, 0)
-    p.call(helper)
-    p.jump_if(0, "ne", 0, "drop")
+def _target(ifindex: int, way: Way, mark: int) -> tuple[int, int]:
+    """Returns the interface to transmit on and the SO_MARK, for a way with a program."""
+    at, _ = _place(ifindex, way)
+    return at, mark if at == ifindex else mark | ifindex
 
 
 class GiveBack:
     """The way back to the host of each interface of one director.
 
     `interfaces` maps ifindex to name; `ways` are tried in order for each interface and the first
-    that works is kept.  Raises OSError if the last one fails.
+    that works is kept.  `director`: the name that tells several directors' filters on `lo` apart.
+    Raises OSError if the last way fails.
     """
 
-    def __init__(self, interfaces: Mapping[int, str], ways: tuple[Way, ...] = WAYS) -> None:
+    def __init__(
+        self, interfaces: Mapping[int, str], ways: tuple[Way, ...] = WAYS, director: str = "main"
+    ) -> None:
         self._ways = ways
+        self._loopback_slot = egress.loopback_slot(director)
         self._names: dict[int, str] = {}
         self._chosen: dict[int, Way] = {}
-        self._attached: dict[int, egress.Attachment] = {}
+        self._attached: dict[tuple[int, str], egress.Attachment] = {}
         self._failed: dict[tuple[int, Way], str] = {}
         self._prog_fd = -1
         try:
@@ -113,18 +76,23 @@ class GiveBack:
         """Says where to transmit a frame that came in on an interface.
 
         Returns the outgoing ifindex, the SO_MARK and the destination MAC to write (None: keep).
-        The socket must not have PACKET_QDISC_BYPASS, which would put the frame on the wire.
+        The socket must not have PACKET_QDISC_BYPASS, which would pass by the program.
         """
-        if self._chosen[ifindex] == "lo":
-            return socket.if_nametoindex("lo"), 0, _LO_MAC
-        return ifindex, MARK_GIVEN, None
+        way = self._chosen[ifindex]
+        if way == "lo":
+            return LOOPBACK, 0, _LO_MAC
+        return *_target(ifindex, way, MARK_GIVE), None
 
-    def wraps(self, ifindex: int) -> bool:
-        """Says whether frames with MARK_WRAP may be transmitted on an interface."""
-        return self._chosen[ifindex] != "lo"
+    def tx_wrap(self, ifindex: int) -> tuple[int, int] | None:
+        """Says where to transmit a tunnelled super-frame that is to leave by an interface.
+
+        Returns the outgoing ifindex and the SO_MARK; None where there is no program to take it.
+        """
+        way = self._chosen[ifindex]
+        return None if way == "lo" else _target(ifindex, way, MARK_WRAP)
 
     def add_interface(self, ifindex: int, name: str) -> None:
-        """Prepares the way back of an interface; again after it was renamed or came up."""
+        """Prepares the way back of an interface; again after it was renamed or `lo` changed."""
         self.remove_interface(ifindex)
         self._names[ifindex] = name
         for way in self._ways:
@@ -138,70 +106,79 @@ class GiveBack:
                 return
 
     def remove_interface(self, ifindex: int) -> None:
-        if attached := self._attached.pop(ifindex, None):
-            attached.close()
         self._chosen.pop(ifindex, None)
+        self._detach_unused()
         for way in WAYS:
             self._failed.pop((ifindex, way), None)
 
     def describe(self) -> dict[str, str]:
-        """Returns the way of each interface by name: tcx, clsact or lo."""
+        """Returns the way of each interface by name, one of WAYS."""
         return {self._names[i]: way for i, way in self._chosen.items()}
 
     def obstacles(self) -> list[str]:
         """Returns one sentence for each thing that is in the way, or soon may be."""
-        found = [
-            f"{self._names[i]}: giving back by {way} failed ({why}), using {self._chosen[i]}"
-            for (i, way), why in self._failed.items()
-            if i in self._chosen
-        ]
+        named: dict[str, list[str]] = {}
+        for (i, way), why in self._failed.items():
+            if i in self._chosen:
+                sentence = f"giving back by {way} failed ({why}), using {self._chosen[i]}"
+                named.setdefault(sentence, []).append(self._names[i])
+        found = [f"{', '.join(names)}: {sentence}" for sentence, names in named.items()]
         if "lo" in self._chosen.values():
             found += _lo_obstacles()
         return found
 
     def close(self) -> None:
-        """Removes what was attached; frames with the mark would now leave on the wire."""
-        for ifindex in list(self._attached):
-            self.remove_interface(ifindex)
+        """Removes what was attached; frames with the mark would now be lost."""
         self._chosen.clear()
+        self._detach_unused()
         if self._prog_fd >= 0:
             os.close(self._prog_fd)
             self._prog_fd = -1
 
     def _choose(self, ifindex: int, name: str, way: Way) -> None:
-        if way == "lo":
-            self._chosen[ifindex] = way
+        if way != "lo":
+            at, mark = _target(ifindex, way, MARK_GIVE)
+            if at != ifindex and ifindex > MARK_TARGET:
+                raise OSError(errno.EOVERFLOW, f"ifindex {ifindex} does not fit the mark")
+            try:
+                self._attach(*_place(ifindex, way))
+                probe(name, socket.if_indextoname(at), mark)
+            except BaseException:
+                self._detach_unused()
+                raise
+        self._chosen[ifindex] = way
+
+    def _attach(self, at: int, kind: str) -> None:
+        if (at, kind) in self._attached:
             return
         if self._prog_fd < 0:
             self._prog_fd = bpf.load_program(egress_program(), "lbfast_giveback")
-        attached = egress.attach(way, self._prog_fd, ifindex, egress.GIVEBACK)
-        try:
-            probe(name)
-        except BaseException:
-            attached.close()
-            raise
-        self._attached[ifindex] = attached
-        self._chosen[ifindex] = way
+        slot = self._loopback_slot if at == LOOPBACK else egress.GIVEBACK
+        self._attached[at, kind] = egress.attach(kind, self._prog_fd, at, slot)
+
+    def _detach_unused(self) -> None:
+        used = {_place(ifindex, way) for ifindex, way in self._chosen.items()}
+        for place in self._attached.keys() - used:
+            self._attached.pop(place).close()
 
 
-def probe(name: str) -> None:
-    """Sends a marked frame of our own on an interface and waits for it to come back.
+def probe(name: str, out: str, mark: int) -> None:
+    """Sends a marked frame of our own on interface `out` and waits for it to arrive on `name`.
 
-    Raises OSError if it does not, which means that something else at the egress takes it first.
-    An interface that is down cannot be tried and is taken at its word.
+    Raises OSError if it does not: `lo` is down, or something else at the egress takes it first.
+    An interface that is down itself cannot be tried and is taken at its word.
     """
     nonce = os.urandom(16)
-    with _probe_socket(name, _ETH_P_ALL) as listener, _probe_socket(name, 0) as sender:
+    with _probe_socket(name, _ETH_P_ALL) as listener, _probe_socket(out, 0) as sender:
+        is_down = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ENETDOWN
         listener.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
-        sender.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, MARK_GIVEN)
-        mac = sender.getsockname()[4]
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+        mac = listener.getsockname()[4]
         frame = mac + mac + struct.pack("!H", _PROBE_ETHERTYPE) + nonce + bytes(30)
-        try:
+        if not (is_down and out == name):
             sender.send(frame)
-        except OSError as e:
-            if e.errno in (errno.ENETDOWN, errno.ENXIO):
-                return
-            raise
+        if is_down:
+            return
         while select.select([listener], [], [], _PROBE_TIMEOUT_S)[0]:
             if nonce in listener.recv(256):
                 return

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 
 from lbfast import bpf
 from lbfast.control import egress
-from lbfast.control.steering import MARK_GIVEN, MARK_PASS, MARK_REPLY, SteeringPlan
+from lbfast.control.steering import MARK_PASS, MARK_REPLY, SteeringPlan
 
 CAPACITY = 4096
 
@@ -50,8 +50,8 @@ def _key(addr: bytes, port: int, protocol: int) -> bytes:
 class LocalServers:
     """The programs of one director; nothing is attached while there is no local NAT server.
 
-    `interfaces` maps ifindex to name.  `way` is one of giveback.py's; with "lo" nothing can be
-    done and `obstacles` says so.
+    `interfaces` maps ifindex to name.  `way` is "tcx", "clsact", or "lo" where there is no BPF:
+    then nothing can be done and `obstacles` says so.
     """
 
     def __init__(self, interfaces: Mapping[int, str], way: str = "tcx") -> None:
@@ -132,7 +132,6 @@ def program(map_fd: int) -> bytes:
     p = bpf.Program()
     p.mov_reg(6, 1)
     p.load(4, 0, 6, bpf.SKB_MARK)
-    p.jump_if(0, "eq", MARK_GIVEN, "next")
     p.jump_if(0, "eq", MARK_PASS, "pass")
     p.mov(0, 0)
     for off in (_KEY, _KEY + 8, _KEY + 16):

@@ -27,9 +27,13 @@ _ICMP_ERRORS = {AF_INET: frozenset((3, 4, 11)), AF_INET6: frozenset(range(128))}
 
 # SO_MARK values (fwmarks) of lbfast's own frames inside the host; none of them leaves it.
 MARK_GIVEN = 0x6C626267  # "lbbg": given back, arrives as if it had never been taken
-MARK_WRAP = 0x6C626277  # "lbbw": tunnelled super-frame, whose outer header the kernel has to know
 MARK_REPLY = 0x6C626272  # "lbbr": leaving packet of a local NAT server, for the data path
 MARK_PASS = 0x6C626270  # "lbbp": such a packet that the data path lets go unchanged
+# With an ifindex in the lower bits (0: of the interface it is leaving); giveback_program.py acts
+# on them and takes them off.
+MARK_GIVE = 0x4C100000  # arrives on that interface, with MARK_GIVEN
+MARK_WRAP = 0x4C200000  # tunnelled super-frame, whose outer header the kernel has to know
+MARK_TARGET = 0x000FFFFF
 
 
 class MarkRule(NamedTuple):

@@ -14,7 +14,7 @@ import pytest
 from scapy.layers.inet import ICMP, IP
 from scapy.layers.l2 import Dot1Q, Ether
 
-from lbfast.control.giveback import GiveBack, Way
+from lbfast.control.giveback import WAYS, GiveBack, Way
 from lbfast.control.steering import MARK_GIVEN
 from lbfast.nftlib import library_runner
 from tests.e2e.worldlib import (
@@ -34,8 +34,8 @@ from tests.e2e.worldlib import (
 
 pytestmark = pytest.mark.net_admin
 
-BY_BPF: tuple[Way, ...] = ("tcx", "clsact")
-EVERY: tuple[Way, ...] = (*BY_BPF, "lo")
+EVERY = WAYS
+BY_BPF: tuple[Way, ...] = WAYS[:-1]
 
 TAKE_ALL = """table netdev take {{
  chain in {{
@@ -244,14 +244,15 @@ def test_nothing_is_left_after_close(net: Lab, way: Way) -> None:
     assert "clsact" not in run(net.director, "tc", "qdisc", "show")
 
 
-def test_clsact_of_somebody_else_is_kept(net: Lab) -> None:
-    run(net.director, "tc", "qdisc", "add", "dev", "eth0", "clsact")
+@pytest.mark.parametrize(("way", "device"), [("lo-clsact", "lo"), ("clsact", "eth0")])
+def test_clsact_of_somebody_else_is_kept(net: Lab, way: Way, device: str) -> None:
+    run(net.director, "tc", "qdisc", "add", "dev", device, "clsact")
     try:
         with entered(net.director):
-            GiveBack(net.interfaces("eth0"), ("clsact",)).close()
-        assert "clsact" in run(net.director, "tc", "qdisc", "show", "dev", "eth0")
+            GiveBack(net.interfaces("eth0"), (way,)).close()
+        assert "clsact" in run(net.director, "tc", "qdisc", "show", "dev", device)
     finally:
-        run(net.director, "tc", "qdisc", "del", "dev", "eth0", "clsact")
+        run(net.director, "tc", "qdisc", "del", "dev", device, "clsact")
 
 
 KILLED = """
@@ -274,8 +275,9 @@ def test_killed_process_is_replaced_without_trace(net: Lab, way: Way) -> None:
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
     child.stdout.close()
-    stale = "lbfast" in run(net.director, "tc", "filter", "show", "dev", "eth0", "egress")
-    assert stale == (way == "clsact")
+    device = "lo" if way.startswith("lo-") else "eth0"
+    stale = "lbfast" in run(net.director, "tc", "filter", "show", "dev", device, "egress")
+    assert stale == ("clsact" in way)
     with entered(net.director):
         GiveBack(net.interfaces("eth0"), (way,)).close()
     assert "clsact" not in run(net.director, "tc", "qdisc", "show")
