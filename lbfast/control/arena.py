@@ -49,7 +49,7 @@ def _ancestors() -> list[int]:
     return [1, *reversed(chain)]
 
 
-def _enter_lasting_mount_namespace() -> None:
+def enter_lasting_mount_namespace() -> None:
     """Enters the mount namespace of the first of them that lets us; stays here otherwise."""
     for pid in _ancestors():
         with contextlib.suppress(OSError):
@@ -76,7 +76,7 @@ def _mount() -> None:
 
 def _in_child(work: str, name: str, channel: socket.socket) -> None:
     """Runs in a child process: opens or removes the file in a mount namespace that lasts."""
-    _enter_lasting_mount_namespace()
+    enter_lasting_mount_namespace()
     path = MOUNT_POINT / name
     unfinished = MOUNT_POINT / (name + UNFINISHED)
     if work == "find":

@@ -14,6 +14,7 @@ from pyroute2 import netns
 
 from lbfast.config.load import Loaded, load
 from lbfast.config.system import System
+from lbfast.control.forgotten import sweep
 from lbfast.control.rundir import check_name, claim, director_name
 from lbfast.errors import ControlError, LbfastError
 from lbfast.processes import pidfiles
@@ -132,6 +133,9 @@ def _run(request: Request, loaded: Loaded, log: LogSettings, begun: Callable[[],
     name = check_name(director_name(os.environ))
     held = claim(name)
     try:
+        if gone := sweep(held.path.parent, name):
+            logger.info("removed what directors of namespaces that are gone left: %s",
+                        ", ".join(gone))  # fmt: skip
         options = Options(
             request.file,
             _settings(request, name, str(held.control), log),

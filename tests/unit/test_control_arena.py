@@ -58,7 +58,7 @@ def test_what_may_not_mount_uses_the_directory(monkeypatch: pytest.MonkeyPatch) 
 def files(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The directory, where it does not have to be mounted."""
     monkeypatch.setattr(arena, "_mount", lambda: place.mkdir(exist_ok=True))
-    monkeypatch.setattr(arena, "_enter_lasting_mount_namespace", lambda: None)
+    monkeypatch.setattr(arena, "enter_lasting_mount_namespace", lambda: None)
     return place
 
 
