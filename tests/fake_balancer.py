@@ -76,6 +76,9 @@ class FakeBalancer:
         for key in list(self.table):
             self.delete_service(key)
 
+    def settle(self) -> None:
+        """Do nothing: an edit is in force at once."""
+
     def services(self) -> list[ServiceState]:
         return [self.service(key) for key in reversed(self.table)]
 

@@ -43,7 +43,10 @@ def main(
         return USAGE
     context = Context(balancer, names or SystemNames(), output)
     try:
-        return _run_words(argv, context, stdin or sys.stdin, errors)
+        try:
+            return _run_words(argv, context, stdin or sys.stdin, errors)
+        finally:  # of several lines, those before a wrong one are in force
+            balancer.settle()
     except Stop as stop:
         output.write(stop.output)
         errors.write(stop.error)

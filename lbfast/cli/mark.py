@@ -136,7 +136,9 @@ def main(argv: Sequence[str], opened: Callable[[], Balancer] = connect) -> int:
     try:
         if command in ("add", "del", "delete"):
             parse_rule(argv[1:])  # what is wrong with the words is said without a daemon too
-        sys.stdout.writelines(_COMMANDS[command](opened(), argv[1:]))
+        balancer = opened()
+        sys.stdout.writelines(_COMMANDS[command](balancer, argv[1:]))
+        balancer.settle()
     except UsageError as wrong:
         print(f"lbfast mark: {wrong}", file=sys.stderr)
         return USAGE_STATUS

@@ -39,6 +39,9 @@ class Balancer(Protocol):
     def flush(self) -> None:
         """Deletes all services; connections stay."""
 
+    def settle(self) -> None:
+        """Returns when packets meet everything that was edited before."""
+
     def add_server(self, key: ServiceKey, server: RealServer) -> None:
         """Adds a real server at the head of the list; ESRCH, EEXIST, EINVAL, ERANGE."""
 

@@ -68,6 +68,7 @@ class Client:
         self._files: list[int] = []
         self._patience_s = patience_s
         self._is_busy = False
+        self._is_unsettled = False
         try:
             # not settimeout: without blocking, a full backlog is an error instead of a wait
             self._socket.setsockopt(
@@ -99,6 +100,11 @@ class Client:
 
     def flush(self) -> None:
         self._do(m.Flush())
+
+    def settle(self) -> None:
+        if self._is_unsettled:
+            self._do(m.Settle())
+            self._is_unsettled = False
 
     def add_server(self, key: ServiceKey, server: RealServer) -> None:
         self._do(m.AddServer(key, server))
@@ -200,6 +206,7 @@ class Client:
     def _do(self, request: m.Request) -> None:
         self._send(request)
         self._end(self._receive())
+        self._is_unsettled = True
 
     def _ask(self, request: m.Request, kind: type[T]) -> T:
         self._send(request)

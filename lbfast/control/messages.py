@@ -44,6 +44,10 @@ class Flush(msgspec.Struct, tag=True, frozen=True):
     pass
 
 
+class Settle(msgspec.Struct, tag=True, frozen=True):
+    pass
+
+
 class AddServer(msgspec.Struct, tag=True, frozen=True):
     key: ServiceKey
     server: RealServer
@@ -151,6 +155,7 @@ Request: TypeAlias = (
     | EditService
     | DeleteService
     | Flush
+    | Settle
     | AddServer
     | EditServer
     | DeleteServer

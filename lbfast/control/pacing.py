@@ -46,6 +46,11 @@ class Paced:
         wait_s = min(cost_s * SHARE, MOST_S) if cost_s > CHEAP_S else 0.0
         self._not_before_s = self._clock() + wait_s
 
+    def settle(self) -> None:
+        """Does now what was put off, if anything was."""
+        if self._timer is not None:
+            self.now()
+
     def cancel(self) -> None:
         """Forgets what was put off."""
         if self._timer is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lbfast.control.pacing import Paced
 from lbfast.control.tables import Engine, Tables
 from lbfast.model import Counter, RealServer, ServerKey, ServiceKey, VirtualService
 from lbfast.model.marks import FwmarkRule
@@ -18,7 +19,7 @@ class SteeredTables(Tables):
     def __init__(
         self,
         engine: Engine,
-        steer: Callable[[], None],
+        steer: Paced,
         frames: Callable[[], list[Counter]],
     ) -> None:
         super().__init__(engine)
@@ -39,6 +40,9 @@ class SteeredTables(Tables):
     def flush(self) -> None:
         super().flush()
         self._steer()
+
+    def settle(self) -> None:
+        self._steer.settle()
 
     def add_server(self, key: ServiceKey, server: RealServer) -> None:
         super().add_server(key, server)

@@ -98,6 +98,9 @@ class Tables:
         for row in self.engine.services():
             self.engine.service_del(row[0])
 
+    def settle(self) -> None:
+        """Does nothing: the engine meets an edit at once."""
+
     def _edit_server(self, key: ServiceKey, server: RealServer, *, edit: bool) -> None:
         try:
             self.engine.server_put(

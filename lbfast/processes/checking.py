@@ -77,6 +77,9 @@ class Reached:
     def flush(self) -> None:
         self._do(lambda client: client.flush())
 
+    def settle(self) -> None:
+        self._do(lambda client: client.settle())
+
     def add_laddr(self, key: ServiceKey, addr: bytes) -> None:
         self._do(lambda client: client.add_laddr(key, addr))
 
@@ -108,6 +111,7 @@ class Checking:
         self._tell_sessions()
         self._configuration = setup.configuration
         self._edit_locals(Configuration(), setup.configuration)
+        self._settle()
         return f"checks of {len(check.services)} virtual servers"
 
     async def reload(self, old: Configuration, new: Configuration) -> None:
@@ -115,6 +119,14 @@ class Checking:
         self._configuration = new
         self._edit_locals(old, new)
         self._tell_sessions()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Waits until packets meet the table, before it is said to be ready."""
+        try:
+            self._balancer.settle()
+        except (ControlError, OSError) as away:
+            logger.warning("table not reached: %s", away)
 
     def _tell_sessions(self) -> None:
         """Gives the BFD checks what is known: those of a new configuration have heard nothing."""

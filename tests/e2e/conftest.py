@@ -63,7 +63,7 @@ def network(scratch: Path) -> Iterator[Networks]:
 
 
 @pytest.fixture
-def director() -> Iterator[Directors]:
+def director(request: pytest.FixtureRequest) -> Iterator[Directors]:
     """Start `lbfast run` in a host of a network; stopped before the network goes."""
     started: list[Director] = []
 
@@ -73,4 +73,6 @@ def director() -> Iterator[Directors]:
 
     yield make
     for each in started:
+        if request.node.stash.get(FAILED, False):
+            each.keep_state()
         each.stop()

@@ -15,6 +15,7 @@ from netns.process import Process
 from netns.wait import wait_for
 
 READY_S = 30
+STATE = "ipvsadm -Ln --stats; ipvsadm -Lnc; ip neigh; ip route; nft list ruleset"
 IPVSADM = f"""#!{sys.executable}
 import sys
 from lbfast.cli.main import main
@@ -119,6 +120,12 @@ class Director:
             return row if row.conns == connections else None
 
         return wait_for(seen, what=f"{connections} connections of {service} in --stats")
+
+    def keep_state(self) -> None:
+        """Write what a failed test leaves to look at into the directory of its logs."""
+        words = f"{STATE}; {shlex.join(COMMAND)} counters"
+        text = self.typed(words, check=False).stdout
+        (self.net.scratch / f"{self.host}-state").write_text(text)
 
     def loads(self) -> dict[str, Load]:
         """Return the real servers' rows of `-Ln`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -13,8 +13,8 @@ from netns.build import Net
 from netns.wait import wait_for
 from netns.web import start_web
 from tests.e2e.client import fetch
-from tests.e2e.conftest import Networks
-from tests.e2e.director import realserver
+from tests.e2e.conftest import FAILED, Networks
+from tests.e2e.director import STATE, realserver
 from tests.e2e.machine import Machine, missing
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
@@ -171,13 +171,18 @@ Boot = Callable[[dict[str, str]], Machine]
 
 
 @pytest.fixture
-def boot(routed: Net) -> Boot:
-    def start(files: dict[str, str]) -> Machine:
-        machine = Machine(routed, "director", files, FORWARDER)
-        assert machine.run("systemctl", "is-system-running").stdout.strip() == "running"
-        return machine
+def boot(routed: Net, request: pytest.FixtureRequest) -> Iterator[Boot]:
+    booted: list[Machine] = []
 
-    return start
+    def start(files: dict[str, str]) -> Machine:
+        booted.append(Machine(routed, "director", files, FORWARDER))
+        assert booted[-1].run("systemctl", "is-system-running").stdout.strip() == "running"
+        return booted[-1]
+
+    yield start
+    if request.node.stash.get(FAILED, False):
+        state = booted[-1].shell(f"{STATE}; lbfast counters; journalctl -b", check=False)
+        (routed.scratch / "director-state").write_text(state)
 
 
 def test_saved_rules_are_there_after_the_next_boot(routed: Net, boot: Boot) -> None:

@@ -263,6 +263,37 @@ def test_words_over_the_socket(lab: ControlLab) -> None:
 
 
 @pytest.mark.covers("C-378")
+class Slow(FakeBalancer):
+    """Counts who waits for edits to be in force."""
+
+    settled = 0
+
+    def settle(self) -> None:
+        self.settled += 1
+
+
+def test_words_wait_until_what_they_edited_is_in_force(tmp_path: Path) -> None:
+    slow = Slow()
+    with ControlLab(tmp_path / "control.sock", slow) as lab:
+
+        def words(line: str, stdin: str = "") -> None:
+            ipvsadm.main(
+                ["ipvsadm", *line.split()],
+                lab.client,
+                stdin=io.StringIO(stdin),
+                stdout=io.StringIO(),
+                stderr=io.StringIO(),
+            )
+
+        words("-A -t 10.9.0.1:80")
+        assert slow.settled == 1
+        words("-A -t 10.9.0.1:80")
+        words("-Ln")
+        assert slow.settled == 1, "nothing has changed"
+        words("-R", "-A -t 10.9.0.2:80\n-A -t 10.9.0.3:80\n-A -t 10.9.0.2:80\n")
+        assert (slow.settled, len(slow.table)) == (2, 3), "those before the wrong one"
+
+
 def test_connect_without_a_daemon_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(RUN_VARIABLE, str(tmp_path))
     monkeypatch.setenv(NAME_VARIABLE, "blue")

@@ -51,6 +51,21 @@ def test_dear_work_is_put_off_and_done_once() -> None:
     assert asyncio.run(edit()) == 2
 
 
+def test_what_was_put_off_is_done_when_somebody_waits_for_it() -> None:
+    async def edit() -> None:
+        clock = Clock()
+        clock.cost_s = 0.006
+        paced = Paced(clock.work, lambda wrong: None, clock)
+        paced()
+        paced()
+        paced.settle()
+        assert clock.done == 2
+        paced.settle()
+        assert clock.done == 2, "there is nothing left to do"
+
+    asyncio.run(edit())
+
+
 def test_wait_has_a_limit_and_now_means_now() -> None:
     async def edit() -> None:
         clock = Clock()
