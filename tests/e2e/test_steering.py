@@ -241,7 +241,8 @@ def test_rules_hold_every_server_when_the_words_have_ended(
     """A reply that the rules do not know yet would reach the client as the real server's own."""
     net = network(basic.topology("nat"))
     balancer = director(net)
-    servers = [f"10.77.{n >> 8}.{n & 255}" for n in range(1, 401)]
-    balancer.rules(f"-A -t {basic.VIP[4]}:80", *(f"-a -t {basic.VIP[4]}:80 -r {each} -m" for each in servers))
+    service = f"-t {basic.VIP[4]}:80"
+    servers = [f"10.77.{n >> 8}.{n & 255}" for n in range(1, 2001)]
+    balancer.rules(f"-A {service}", *(f"-a {service} -r {each} -m" for each in servers))
     table = net.run("director", ["nft", "list", "ruleset"]).stdout
     assert [each for each in servers if each not in table] == []
