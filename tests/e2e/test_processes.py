@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -105,9 +106,10 @@ def children_of(parent: int) -> dict[str, int]:
     found = {}
     for task in Path(f"/proc/{parent}/task").iterdir():
         for pid in (task / "children").read_text().split():
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            if b"lbfast.processes" in words:
-                found[words[-3].decode()] = int(pid)
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                if b"lbfast.processes" in words:
+                    found[words[-3].decode()] = int(pid)
     return found
 
 
