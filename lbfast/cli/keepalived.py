@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lbfast.cli import confcheck
+from lbfast.processes import early
 from lbfast.processes.log import FACILITIES
 from lbfast.processes.start import Request, start
 
@@ -89,6 +90,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"keepalived: umask {words.get('u')!r}: expected an octal number", file=sys.stderr)
         return 1
     if "t" in words:
+        early.judge_only()
         return _test(path, words)
     # absolute, as a process in the background leaves this directory
     return start(request(os.path.abspath(path), words))

@@ -76,6 +76,7 @@ def _dispatch(argv: Sequence[str]) -> int:
 
         return run_as(tool, argv)
     if tool == "keepalived":
+        _expect_stop()
         from lbfast.cli.keepalived import main as keepalived
 
         return keepalived(argv[1:])
@@ -95,8 +96,17 @@ def _dispatch(argv: Sequence[str]) -> int:
     if word not in _present():
         print(f"lbfast: unknown word {word!r}, known: {', '.join(_present())}", file=sys.stderr)
         return USAGE
+    if word == "run":
+        _expect_stop()
     status: int = import_module(WORDS[word].module).main(words[1:])
     return status
+
+
+def _expect_stop() -> None:
+    """Lets a director be stopped from now on: its modules take a while to load."""
+    from lbfast.processes import early
+
+    early.end_cleanly()
 
 
 def _take_name(words: Sequence[str]) -> list[str]:

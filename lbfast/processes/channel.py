@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import select
 import struct
 from dataclasses import dataclass, field
 from typing import Any
@@ -128,6 +129,13 @@ class Channel:
         except (asyncio.IncompleteReadError, ConnectionError):
             return None
         return message
+
+    def is_heard_soon(self) -> bool:
+        """Returns whether something has come that nobody has read yet."""
+        sock = self._writer.get_extra_info("socket")
+        poll = select.poll()
+        poll.register(sock.fileno(), select.POLLIN)
+        return any(what & select.POLLIN for _, what in poll.poll(0))
 
     def fail(self, error: Exception) -> None:
         """Lets whoever waits for a message get this instead."""

@@ -55,6 +55,7 @@ async def serve(work: Work, fd: int) -> int:
     setup = await channel.receive()
     if not isinstance(setup, Setup):
         return 0
+    inbox = Inbox(channel)
     set_up(setup.log, work.title)
     told = LbfastError("told to end by SIGTERM")
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, channel.fail, told)
@@ -62,7 +63,7 @@ async def serve(work: Work, fd: int) -> int:
     try:
         channel.send(c.Ready(await work.start(setup, channel)))
         is_left = True  # whoever comes next takes over what a failure leaves
-        is_left = await _listen(work, channel, setup.configuration)
+        is_left = await _listen(work, inbox, setup.configuration)
         if is_left:
             logger.warning("the parent is gone, going on for %g s", ORPHAN_S)
             await _wait_for_successor()
@@ -71,6 +72,7 @@ async def serve(work: Work, fd: int) -> int:
         return FAILED_EXIT if is_left or setup.resume else FATAL_EXIT
     finally:
         await work.stop(is_orphan=is_left)
+        inbox.close()
         channel.close()
     return 0
 
@@ -83,21 +85,50 @@ async def _wait_for_successor() -> None:
         await asyncio.wait_for(told.wait(), ORPHAN_S)
 
 
-async def _listen(work: Work, channel: Channel, configuration: Configuration) -> bool:
+class Inbox:
+    """Reads what the parent says: hellos are answered at once, however long other things take."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self._waiting: asyncio.Queue[c.Message | LbfastError | None] = asyncio.Queue()
+        self._reader = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        try:
+            while (message := await self.channel.receive()) is not None:
+                if isinstance(message, c.Hello):
+                    self.channel.send(message)
+                else:
+                    self._waiting.put_nowait(message)
+        except LbfastError as failed:
+            self._waiting.put_nowait(failed)
+        else:
+            self._waiting.put_nowait(None)
+
+    async def receive(self) -> c.Message | None:
+        """Returns the next message that is no hello, None when the parent is gone."""
+        message = await self._waiting.get()
+        if isinstance(message, LbfastError):
+            raise message
+        return message
+
+    def close(self) -> None:
+        self._reader.cancel()
+
+
+async def _listen(work: Work, inbox: Inbox, configuration: Configuration) -> bool:
     """Does what the parent says until it says stop, or is gone; returns whether it is gone."""
     while True:
-        message = await channel.receive()
+        message = await inbox.receive()
         match message:
             case None:
                 return True
             case c.Stop():
                 return False
-            case c.Hello():
-                channel.send(message)
             case c.Reload(new):
                 await work.reload(configuration, new)
                 configuration = new
             case c.Ask(what):
-                channel.send(c.Text(what, work.text(what)))
+                inbox.channel.send(c.Text(what, work.text(what)))
             case _:
                 work.hear(message)

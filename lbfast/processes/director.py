@@ -20,7 +20,7 @@ from lbfast.control.rundir import Claim
 from lbfast.model.configuration import Configuration, ProcessSettings
 from lbfast.model.script import Script
 from lbfast.notify.program import spawn
-from lbfast.processes import ipv6, reloadtime, systemd
+from lbfast.processes import early, ipv6, reloadtime, systemd
 from lbfast.processes.parent import CHECKER, VRRP, Family, Settings
 from lbfast.processes.pidfiles import PidFiles
 
@@ -28,6 +28,13 @@ logger = logging.getLogger("lbfast")
 
 EXIT_CONFIG, EXIT_NO_CONFIG = 2, 6
 _SIGJSON, _SIGCLEAR = 36, 63  # keepalived's own choice of real-time signals
+WORDS = {
+    signal.SIGHUP: "reload",
+    signal.SIGUSR1: "data",
+    signal.SIGUSR2: "stats",
+    _SIGJSON: "json",
+    _SIGCLEAR: "clear",
+}
 _DUMPS = {
     "data": ((VRRP, "keepalived.data"), (CHECKER, "keepalived_check.data")),
     "stats": ((VRRP, "keepalived.stats"),),
@@ -102,15 +109,10 @@ class Director:
             asyncio.create_task(self._watch_the_clock()),
             asyncio.create_task(_pat_the_watchdog(systemd.watchdog_s())),
         ]
-        words = {
-            signal.SIGHUP: "reload",
-            signal.SIGUSR1: "data",
-            signal.SIGUSR2: "stats",
-            _SIGJSON: "json",
-            _SIGCLEAR: "clear",
-        }
-        for number, word in words.items():
+        for number, word in WORDS.items():
             loop.add_signal_handler(number, self._wanted.put_nowait, word)
+        for number in early.take():
+            self._wanted.put_nowait(WORDS[number])
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
 

@@ -17,6 +17,15 @@ from lbfast.selfcall import environment
 _STATE, _UTIME, _STIME, _STARTED = 0, 11, 12, 19  # of /proc/PID/stat, behind the name
 
 
+_STATES = {
+    "R": "running",
+    "S": "asleep",
+    "D": "waiting within the kernel",
+    "T": "stopped",
+    "t": "stopped by a debugger",
+}
+
+
 def begin(kind: str, fd: int) -> subprocess.Popen[bytes]:
     """Starts the program of a child, with its end of the socket pair."""
     words = [sys.executable, "-m", "lbfast.processes", kind, str(fd)]
@@ -63,17 +72,20 @@ def used_ticks(pid: int) -> int:
 
 def is_stopped(pid: int) -> bool:
     """Returns whether a process has been stopped by a signal or a debugger."""
-    return _stat(pid)[_STATE : _STATE + 1] in (["T"], ["t"])
+    return state_of(pid) in ("T", "t")
 
 
-def is_working(pid: int, ticks: int) -> bool:
-    """Returns whether a process runs, wants to, or has used more CPU time than `ticks`.
+def state_of(pid: int) -> str:
+    """Returns the letter of a process's state, of which D is: waits within the kernel.
 
-    One that waits within the kernel (D: for its locks of routing and nftables, which others may
-    hold for long) is at work too; nor would a signal reach it.
+    That may take long: others hold the locks of routing and nftables.  X if it is not there.
     """
-    found = _stat(pid)
-    return bool(found) and (found[_STATE] in ("R", "D") or used_ticks(pid) > ticks)
+    return "".join(_stat(pid)[_STATE : _STATE + 1]) or "X"
+
+
+def in_words(state: str) -> str:
+    """Returns what a state's letter means, and the letter."""
+    return f"{_STATES.get(state, 'ended')} ({state})"
 
 
 class Register:

@@ -55,13 +55,18 @@ class SystemLog(logging.Handler):
         moment = time.strftime("%b %e %H:%M:%S", time.localtime(record.created))
         line = f"<{number}>{moment} {self._title}[{os.getpid()}]: {self.format(record)}"
         for _ in range(2):
+            sock = self._socket
             try:
-                self._connected().send(line.encode(errors="replace"))
-            except TimeoutError:
+                sock = self._connected()
+                sock.send(line.encode(errors="replace"))
+            except (TimeoutError, BlockingIOError):
+                if sock is not None:
+                    sock.settimeout(0)  # it is not waited for again before it reads
                 return
             except OSError:
                 self._forget()
             else:
+                sock.settimeout(_PATIENCE_S)
                 return
 
     def _connected(self) -> socket.socket:

@@ -169,22 +169,24 @@ class Family:
         child.ready.clear()
         child.gone.clear()
         if child.kind == VRRP:
-            child.watch.hello_s, child.watch.patience_s = pace(self.configuration.vrrp)
+            child.watch.pace = pace(self.configuration.vrrp)
         child.watch.start(time.monotonic())
         ours, theirs = socket.socketpair()
         with theirs:
             child.process = launch.begin(child.kind, theirs.fileno())
-        reader, writer = await asyncio.open_connection(sock=ours)
+        child.follow(self._await_end(child, child.process))
+        try:
+            reader, writer = await asyncio.open_connection(sock=ours)
+        except asyncio.CancelledError:
+            ours.close()  # the director is stopped: the child finds that nobody wants it
+            raise
         child.channel = Channel(reader, writer)
         child.channel.send(self._setup(child))
         child.was_there = True
         logger.info("starting %s, pid %d", child.kind, child.pid)
         self._on_pid(child.kind, child.pid)
         self._register.write({one.kind: one.pid for one in self.children.values() if one.pid})
-        for work in (self._listen(child, child.channel), self._await_end(child, child.process)):
-            task = asyncio.create_task(work)
-            child.tasks.add(task)
-            task.add_done_callback(child.tasks.discard)
+        child.follow(self._listen(child, child.channel))
 
     def _setup(self, child: Child) -> c.Setup:
         settings = self.settings
@@ -217,8 +219,10 @@ class Family:
     async def _listen(self, child: Child, channel: Channel) -> None:
         while (message := await channel.receive()) is not None:
             match message:
-                case c.Hello():
+                case c.Hello() if child.ready.is_set():
                     child.watch.answered()
+                case c.Hello():
+                    child.watch.still_starts()
                 case c.Ready(text):
                     logger.info("%s is ready: %s", child.kind, text)
                     self._is_ready(child)
@@ -303,28 +307,30 @@ class Family:
     async def _beat(self) -> None:
         """Asks the children whether they are there, again and again."""
         while True:
-            tick_s = min(_TICK_S, self.children[VRRP].watch.hello_s / 2)
+            tick_s = min(_TICK_S, self.children[VRRP].watch.pace.hello_s / 2)
             planned_s = time.monotonic() + tick_s
             await asyncio.sleep(tick_s)
             now_s = time.monotonic()
             self._take_overdue(now_s)
-            if now_s > planned_s + tick_s:
-                continue  # we are late: answers may wait to be read
+            late_s = now_s - planned_s
             for child in self.children.values():
-                if child.process is not None:
+                if late_s > tick_s:
+                    child.watch.excuse(late_s)  # what kept us may have kept the child as well
+                elif child.process is not None:
                     self._look_after(child, now_s)
 
     def _look_after(self, child: Child, now_s: float) -> None:
         """Kills a child that does not answer, or does not become ready; else says hello."""
-        watch = child.watch
+        watch, state = child.watch, launch.state_of(child.pid)
+        fault = ""
         if not child.ready.is_set():
             if watch.is_slow(now_s):
-                logger.warning("%s, pid %d, is not ready: killed", child.kind, child.pid)
-                self._kill(child)
-        elif watch.is_hung(now_s) or (
-            watch.is_silent(now_s) and not launch.is_working(child.pid, child.ticks)
-        ):
-            logger.warning("%s, pid %d, does not answer: killed", child.kind, child.pid)
+                fault = f"is not ready after {now_s - watch.started_s:.0f} s"
+        elif child.is_hung(state, now_s):
+            fault = f"has not answered for {watch.silent_s(now_s):.1f} s"
+        if fault:
+            words = child.kind, child.pid, fault, launch.in_words(state)
+            logger.warning("%s, pid %d, %s, %s: killed", *words)
             self._kill(child)
             watch.given_up()
         elif watch.is_hello_due(now_s):
@@ -348,8 +354,7 @@ class Family:
         sessions = {bfd.name for bfd in configuration.vrrp.bfds}
         self.sessions = {name: up for name, up in self.sessions.items() if name in sessions}
         self._unclaimed = {name: at for name, at in self._unclaimed.items() if name in names}
-        watch = self.children[VRRP].watch
-        watch.hello_s, watch.patience_s = pace(configuration.vrrp)
+        self.children[VRRP].watch.pace = pace(configuration.vrrp)
         await self._ensure_wanted()
         for child in self.children.values():
             if _concerns(child.kind, old, configuration):

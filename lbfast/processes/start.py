@@ -17,8 +17,15 @@ from lbfast.config.system import System
 from lbfast.control.forgotten import sweep
 from lbfast.control.rundir import check_name, claim, director_name
 from lbfast.errors import ControlError, LbfastError
-from lbfast.processes import pidfiles
-from lbfast.processes.director import EXIT_CONFIG, EXIT_NO_CONFIG, Director, Options, read
+from lbfast.processes import early, pidfiles
+from lbfast.processes.director import (
+    EXIT_CONFIG,
+    EXIT_NO_CONFIG,
+    WORDS,
+    Director,
+    Options,
+    read,
+)
 from lbfast.processes.log import LogSettings, set_up
 from lbfast.processes.parent import Settings
 
@@ -56,6 +63,7 @@ def start(request: Request) -> int:
         raise ControlError(
             "running needs root: packet sockets (CAP_NET_RAW) and rules (CAP_NET_ADMIN)"
         )
+    early.defer(*WORDS)
     log = LogSettings(
         logging.DEBUG if request.detail else logging.INFO,
         request.log_file,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from lbfast.model.vrrp import VrrpConfig
 
 HELLO_S = 5.0  # between two hellos
 PATIENCE_S = 5.0  # for the answer
-START_PATIENCE_S = 60.0  # for a child to be ready
+KERNEL_PATIENCE_S = 30.0  # for it, of one that waits within the kernel: no signal reaches that
+START_PATIENCE_S = 60.0  # for a sign of life of a child that is not ready
 LONG_LIFE_S = 60.0  # who lived as long is started again at once
 _MAX_DELAY_S = 60.0
 _LOWEST_HELLO_S, _LOWEST_PATIENCE_S = 0.05, 0.2
@@ -19,33 +21,53 @@ FAILED_EXIT = 1  # what worked before does not any more: starting again may help
 CONFIG_EXIT, FATAL_EXIT = 2, 3  # starting again is no use
 
 
+_RUNS, _SLEEPS, _WITHIN_KERNEL = "R", "S", "D"  # states as the kernel shows them
+
+
+class Pace(NamedTuple):
+    """How often to say hello, and how long to wait for the answer of one that does no work."""
+
+    hello_s: float = HELLO_S
+    stopped_s: float = PATIENCE_S  # by a signal: it will not go on by itself
+    asleep_s: float = PATIENCE_S  # it waits for something, and may go on
+
+
 @dataclass(slots=True)
 class Watch:
     """The life of one child; times are seconds of one clock."""
 
-    hello_s: float = HELLO_S
-    patience_s: float = PATIENCE_S  # with one that does not work; with others PATIENCE_S
+    pace: Pace = field(default_factory=Pace)
     alive_s: float = 0.0  # it was alive then: that question it has answered
     started_s: float = 0.0
     asked_s: float | None = None  # a hello waits for its answer since
     next_hello_s: float = 0.0
+    _excused_s: float = 0.0  # of the wait for the answer: nobody could have read it then
     _failures: int = 0
 
     def start(self, now_s: float) -> None:
         """Notes that the child has been started."""
         self.started_s = self.alive_s = now_s
         self.asked_s = None
-        self.next_hello_s = now_s + self.hello_s
+        self.next_hello_s = now_s + self.pace.hello_s
 
     def asked(self, now_s: float) -> None:
         """Notes that a hello has been sent."""
-        self.asked_s = now_s
-        self.next_hello_s = now_s + self.hello_s
+        self.asked_s, self._excused_s = now_s, 0.0
+        self.next_hello_s = now_s + self.pace.hello_s
 
     def answered(self) -> None:
         """Notes that the child has answered."""
         if self.asked_s is not None:
             self.alive_s, self.asked_s = self.asked_s, None
+
+    def still_starts(self) -> None:
+        """Notes that a child that is not ready yet has answered."""
+        if self.asked_s is not None:
+            self.started_s, self.asked_s = self.asked_s, None
+
+    def excuse(self, late_s: float) -> None:
+        """Takes time off the wait for an answer: the one who waits was late himself."""
+        self._excused_s += late_s
 
     def given_up(self) -> None:
         """Notes that the answer is waited for no more."""
@@ -58,13 +80,20 @@ class Watch:
         """Returns whether a child that is not ready yet should have been."""
         return now_s >= self.started_s + START_PATIENCE_S
 
-    def is_silent(self, now_s: float) -> bool:
-        """Returns whether one that does nothing has had time enough to answer."""
-        return self.asked_s is not None and now_s >= self.asked_s + self.patience_s
+    def silent_s(self, now_s: float) -> float:
+        """Returns for how long an answer has been waited for."""
+        return 0.0 if self.asked_s is None else now_s - self.asked_s - self._excused_s
 
-    def is_hung(self, now_s: float) -> bool:
-        """Returns whether even one that is busy has had time enough to answer."""
-        return self.asked_s is not None and now_s >= self.asked_s + PATIENCE_S
+    def patience_s(self, state: str, *, has_run: bool) -> float:
+        """Returns how long to wait for the answer of a child in a state.
+
+        `has_run`: it has used CPU time since it was asked.
+        """
+        if state == _WITHIN_KERNEL:
+            return KERNEL_PATIENCE_S
+        if state == _RUNS or (state == _SLEEPS and has_run):
+            return PATIENCE_S
+        return self.pace.asleep_s if state == _SLEEPS else self.pace.stopped_s
 
     def ended(self, now_s: float) -> float:
         """Notes that the child died; returns after how many seconds to start it again.
@@ -88,13 +117,15 @@ def unnoticed_s(config: VrrpConfig, name: str) -> float:
     return (instance.down_timer_adverts - 1) * instance.advert_us / 1e6
 
 
-def pace(config: VrrpConfig) -> tuple[float, float]:
+def pace(config: VrrpConfig) -> Pace:
     """Returns how often to say hello to the VRRP process, and the patience with its answer.
 
-    Another router leads when adverts are missing, so a hung process must be found before.
+    Another router leads when adverts are missing, so a stopped process must be found before.  One
+    that only sleeps may wake up in time: it is lost when the other router leads.
     """
     bound_s = min((unnoticed_s(config, one.name) for one in config.instances), default=None)
     if bound_s is None:
-        return HELLO_S, PATIENCE_S
+        return Pace()
     hello_s = min(HELLO_S, max(bound_s / 20, _LOWEST_HELLO_S))
-    return hello_s, min(PATIENCE_S, max(bound_s / 5, _LOWEST_PATIENCE_S))
+    stopped_s = min(PATIENCE_S, max(bound_s / 5, _LOWEST_PATIENCE_S))
+    return Pace(hello_s, stopped_s, min(PATIENCE_S, max(bound_s, stopped_s)))

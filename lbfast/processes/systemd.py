@@ -7,8 +7,10 @@ import os
 import socket
 import time
 
+_PATIENCE_S = 0.2  # with a manager that does not read: it must not make us hang
 
-def notify(*lines: str, flags: int = 0) -> None:
+
+def notify(*lines: str, patience_s: float = _PATIENCE_S) -> None:
     """Sends lines as READY=1; without NOTIFY_SOCKET nobody hears."""
     path = os.environ.get("NOTIFY_SOCKET", "")
     if not path:
@@ -18,7 +20,9 @@ def notify(*lines: str, flags: int = 0) -> None:
         contextlib.suppress(OSError),
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel,
     ):
-        channel.sendto("\n".join(lines).encode(), flags, address)
+        channel.settimeout(patience_s)
+        channel.connect(address)
+        channel.send("\n".join(lines).encode())
 
 
 def watchdog_s() -> float:
@@ -30,8 +34,8 @@ def watchdog_s() -> float:
 
 
 def alive() -> None:
-    """Gives a sign of life; a manager that does not read must not make us hang."""
-    notify("WATCHDOG=1", flags=socket.MSG_DONTWAIT)
+    """Gives a sign of life, of which there will be more."""
+    notify("WATCHDOG=1", patience_s=0)
 
 
 def ready() -> None:

@@ -1,12 +1,10 @@
-"""The parent's decisions: when a child is started again, whose address is whose, what is told."""
+"""What the parent decides and tells: whose address is whose, differences, pid files, options."""
 
 from __future__ import annotations
 
 import os
-import signal
 import socket
-import subprocess
-import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,120 +19,14 @@ from lbfast.model.configuration import Configuration, LocalAddresses, ProcessSet
 from lbfast.model.marks import FwmarkRule
 from lbfast.model.netlines import Address
 from lbfast.model.vrrp import VrrpConfig, VrrpInstance
-from lbfast.processes import launch, reloadtime, systemd
+from lbfast.processes import reloadtime, systemd
 from lbfast.processes.director import keep_fixed
 from lbfast.processes.ownership import standby
 from lbfast.processes.pidfiles import PARENT, PidFiles, default_paths, read
-from lbfast.processes.supervision import (
-    HELLO_S,
-    PATIENCE_S,
-    Watch,
-    pace,
-    unnoticed_s,
-)
-from netns.wait import wait_for
 
 VIP = bytes((10, 0, 0, 1))
 OTHER = bytes((10, 0, 0, 2))
 KEY = ServiceKey(AF_INET, 6, VIP, 80)
-
-
-# ---- supervision
-
-
-def test_child_is_started_again_at_once_then_after_1_2_4_seconds_up_to_a_minute() -> None:
-    watch = Watch()
-    delays = []
-    for now_s in range(10):
-        watch.start(float(now_s))
-        delays.append(watch.ended(float(now_s) + 0.1))
-    assert delays == [0, 1, 2, 4, 8, 16, 32, 60, 60, 60]
-
-
-def test_long_life_is_no_failure() -> None:
-    watch = Watch()
-    for now_s in (0.0, 1.0, 2.0):
-        watch.start(now_s)
-        watch.ended(now_s)
-    watch.start(10.0)
-    assert watch.ended(70.0) == 0.0
-
-
-def test_child_that_does_not_answer_counts_as_hung() -> None:
-    watch = Watch()
-    watch.start(100.0)
-    assert not watch.is_hello_due(100.0)
-    assert watch.is_hello_due(100.0 + HELLO_S)
-    watch.asked(105.0)
-    assert not watch.is_hello_due(120.0), "one question at a time"
-    assert not watch.is_hung(105.0 + PATIENCE_S - 0.1)
-    assert watch.is_hung(105.0 + PATIENCE_S)
-    watch.answered()
-    assert not watch.is_hung(200.0)
-
-
-def test_answer_proves_life_when_the_question_was_asked() -> None:
-    watch = Watch()
-    watch.start(100.0)
-    watch.asked(105.0)
-    watch.given_up()
-    assert watch.alive_s == 100.0
-    watch.asked(110.0)
-    watch.answered()
-    watch.answered()
-    assert watch.alive_s == 110.0
-
-
-def test_vrrp_is_asked_as_often_as_its_silence_would_be_noticed() -> None:
-    def config(*intervals_s: float) -> VrrpConfig:
-        made = (
-            VrrpInstance(name, 1, "eth0", advert_us=int(interval_s * 1e6))
-            for name, interval_s in zip("AB", intervals_s, strict=False)
-        )
-        return VrrpConfig(tuple(made))
-
-    assert unnoticed_s(config(1), "A") == 2.0
-    assert pace(config(10, 1)) == (0.1, 0.4)
-    assert pace(config(0.01)) == (0.05, 0.2)
-    assert pace(config(255)) == (HELLO_S, PATIENCE_S)
-    assert pace(config()) == (HELLO_S, PATIENCE_S)
-
-
-def test_process_that_is_stopped_does_not_work() -> None:
-    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
-        pid = process.pid
-        assert not launch.is_stopped(pid)
-        assert launch.is_working(pid, -1)
-        os.kill(pid, signal.SIGSTOP)
-        os.waitpid(pid, os.WUNTRACED)
-        assert launch.is_stopped(pid)
-        assert not launch.is_working(pid, launch.used_ticks(pid))
-        process.kill()
-        os.waitpid(pid, 0)
-        assert not launch.is_working(pid, -1)
-
-
-def test_process_that_waits_within_the_kernel_works() -> None:
-    """A parent waits so for the child of its vfork, as others do for the lock of routing."""
-    text = "import ctypes, signal; ctypes.PyDLL(None).vfork() or signal.pause()"
-    with subprocess.Popen([sys.executable, "-c", text], process_group=0) as process:
-        state = Path(f"/proc/{process.pid}/stat")
-        wait_for(lambda: ") D " in state.read_text(), what="a process that waits")
-        assert launch.is_working(process.pid, launch.used_ticks(process.pid))
-        os.killpg(process.pid, signal.SIGKILL)
-
-
-def test_register_knows_children_that_are_alive(tmp_path: Path) -> None:
-    register = launch.Register(tmp_path / "children")
-    assert register.living() == {}
-    register.write({"vrrp": os.getpid(), "checker": 2**22 + 1})
-    assert register.living() == {"vrrp": os.getpid()}
-    text = (tmp_path / "children").read_text()
-    (tmp_path / "children").write_text(text.replace('"]', '1"]'))
-    assert register.living() == {}, "the pid is another process's by now"
-    for bad in ("", "[]", '{"vrrp": 3}', "\xff"):
-        (tmp_path / "children").write_text(bad)
-        assert register.living() == {}
 
 
 # ---- whose address
@@ -336,6 +228,22 @@ def test_service_manager_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert manager.recv(200).decode().split("\n")[0] == "READY=1"
 
 
+def test_service_manager_that_does_not_read_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+        for _ in range(600):  # more than a socket holds (net.unix.max_dgram_qlen)
+            systemd.alive()
+        for word in (systemd.reloading, systemd.ready, systemd.stopping):
+            teller = threading.Thread(target=word, daemon=True)
+            teller.start()
+            teller.join(20)
+            assert not teller.is_alive()
+
+
 # ---- reload at a time
 
 NOON = 1_700_049_600.0  # 2023-11-15 12:00:00 UTC
@@ -368,10 +276,3 @@ def test_reload_is_due_once_and_follows_the_file(tmp_path: Path) -> None:
     path.write_text("12:00:08Z")
     assert not plan.is_due(path, NOON + 7)
     assert plan.is_due(path, NOON + 8)
-
-
-def test_child_that_is_not_ready_after_a_minute_is_slow() -> None:
-    watch = Watch()
-    watch.start(10.0)
-    assert not watch.is_slow(69.0)
-    assert watch.is_slow(70.0)

@@ -46,6 +46,17 @@ def test_messages_arrive_whole_and_in_order_and_the_end_is_noticed() -> None:
     assert found[1:] == [c.Hello(3), None]
 
 
+def test_answer_that_nobody_has_read_yet_is_seen() -> None:
+    async def look() -> list[bool]:
+        left, right = socket.socketpair()
+        ours = c.Channel(*await asyncio.open_connection(sock=left))
+        found = [ours.is_heard_soon()]
+        right.send(b"....")
+        return [*found, ours.is_heard_soon()]  # the loop has had no turn between
+
+    assert asyncio.run(look()) == [False, True]
+
+
 # ---- a child
 
 
@@ -56,6 +67,7 @@ class Toy:
 
     def __init__(self, *, fails: bool = False) -> None:
         self.fails = fails
+        self.may_go_on: asyncio.Event | None = None  # a reload waits for that
         self.notes: list[str] = []
 
     async def start(self, setup: c.Setup, channel: c.Channel) -> str:
@@ -65,6 +77,8 @@ class Toy:
         return "toy"
 
     async def reload(self, old: Configuration, new: Configuration) -> None:
+        if self.may_go_on is not None:
+            await self.may_go_on.wait()
         self.notes.append(f"reload {old == new}")
 
     def hear(self, message: c.Message) -> None:
@@ -113,6 +127,32 @@ def test_child_answers_reloads_and_stops() -> None:
     )
     assert status == 0
     assert heard == [c.Ready("toy"), c.Hello(5), c.Text("data", "text of data")]
+    assert work.notes == ["reload True", "Restored", "stop False"]
+
+
+def test_child_answers_hellos_while_a_reload_takes_its_time() -> None:
+    work = Toy()
+
+    async def play() -> int:
+        work.may_go_on = asyncio.Event()
+        left, right = socket.socketpair()
+        parent = c.Channel(*await asyncio.open_connection(sock=left))
+        running = asyncio.create_task(child.serve(work, right.detach()))
+        parent.send(c.Setup("n", "/c", Configuration(), log=log.LogSettings(is_silent=True)))
+        for message in (c.Reload(Configuration()), c.Restored(), c.Hello(1)):
+            parent.send(message)
+        assert await parent.receive() == c.Ready("toy")
+        assert await asyncio.wait_for(parent.receive(), 10) == c.Hello(1)
+        assert work.notes == []
+        work.may_go_on.set()
+        parent.send(c.Stop())
+        return await running
+
+    before = logging.getLogger().handlers[:]
+    try:
+        assert asyncio.run(play()) == 0
+    finally:
+        logging.getLogger().handlers[:] = before
     assert work.notes == ["reload True", "Restored", "stop False"]
 
 
