@@ -1,7 +1,8 @@
 """Frames through the ground, offered by the clock; counted and dropped at the server's ingress.
 
 Generator and forwarder have a core each.  The server's stack sees nothing but ARP and neighbour
-discovery, so that what frames cost is the forwarding.
+discovery, and it unwraps no tunnel, so that what frames cost is the forwarding: veth lets the
+sender's core do what the receiver does first.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from bench.program import core, pinned, program
 from bench.rows import Rounds
 from bench.say import say
 from bench.subjects.base import endpoint
+from bench.subjects.vips import refuse_vips
 from netns.process import Process
 from netns.wait import wait_for
 
@@ -172,6 +174,8 @@ def flood_range(
         for name in names:
             place = made.places.get(name)
             macs[name] = _mac(made, name, "in0") if place else _mac(made, "server", "d0")
+            if place and place.subject.answers_past_director:
+                refuse_vips(place)
             if place:
                 move(place.pids(), FORWARDING_CORE)
         yield Range(made, counters, macs)
