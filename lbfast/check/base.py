@@ -59,6 +59,10 @@ class Exchange(Protocol):
     def request(self) -> bytes:
         """What is sent."""
 
+    @property
+    def blames_server(self) -> bool:
+        """Whether a datagram that cannot even leave counts against the server."""
+
     def received(self, data: bytes) -> Result | None:
         """Returns a verdict, or None if the datagram is not the answer to this request."""
 

@@ -7,7 +7,13 @@ import socket
 
 from lbfast.check.attempt import Attempt
 from lbfast.check.base import Exchange, Report, Result, failure
-from lbfast.check.endpoint import Target, destination, open_socket
+from lbfast.check.endpoint import (
+    UNREACHED,
+    NoSocketError,
+    Target,
+    destination,
+    open_socket,
+)
 from lbfast.model.check import Endpoint
 
 _CHUNK = 1 << 16
@@ -46,10 +52,13 @@ class Datagram(Attempt):
             sock.connect(destination(self._endpoint, self._target))
             self._loop.add_reader(sock, self._readable)
             sock.send(self._exchange.request)
-        except ConnectionRefusedError as refused:
-            self._finish(self._failed(refused))
         except OSError as trouble:
-            self._finish(Result(None, f"nothing sent to {self._target.text}: {trouble}"))
+            is_ours = isinstance(trouble, NoSocketError) or not self._exchange.blames_server
+            if is_ours and trouble.errno not in UNREACHED:
+                reason = f"nothing sent to {self._target.text}: {trouble.strerror}"
+                self._finish(Result(None, reason))
+            else:
+                self._finish(self._failed(trouble))
         else:
             self._wait()
 

@@ -32,6 +32,7 @@ class DnsExchange:
     """One query with an id of its own; an answer with another id is not the answer."""
 
     __slots__ = ("request",)
+    blames_server = False
 
     def __init__(self, template: bytes) -> None:
         self.request = os.urandom(_ID) + template[_ID:]

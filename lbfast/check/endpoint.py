@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 from typing import NamedTuple
 
 from lbfast.model.check import Endpoint
 
+# refusals to connect that are a verdict on the server, as with keepalived 2.2.7
+UNREACHED = frozenset((errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH))
 _NONBLOCKING = socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 
 
@@ -28,9 +31,19 @@ def target_of(endpoint: Endpoint) -> Target:
     return Target(int(socket.AF_INET6), (text, endpoint.connect_port, 0, 0), shown)
 
 
+class NoSocketError(OSError):
+    """The kernel has no socket to give: want of memory or descriptors, or of the family."""
+
+
 def open_socket(endpoint: Endpoint, target: Target, kind: int, protocol: int = 0) -> socket.socket:
-    """Returns a non-blocking socket, bound as the endpoint says; OSError where that fails."""
-    sock = socket.socket(target.family, kind | _NONBLOCKING, protocol)
+    """Returns a non-blocking socket, bound as the endpoint says.
+
+    NoSocketError where there is none, another OSError where it cannot be bound so.
+    """
+    try:
+        sock = socket.socket(target.family, kind | _NONBLOCKING, protocol)
+    except OSError as refused:
+        raise NoSocketError(refused.errno, refused.strerror) from None
     try:
         if endpoint.fwmark:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, endpoint.fwmark)

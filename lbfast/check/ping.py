@@ -33,6 +33,7 @@ class PingExchange:
     """One echo request; replies to others, which a raw socket sees as well, are passed over."""
 
     __slots__ = ("_is_v6", "_tag", "request")
+    blames_server = True
 
     def __init__(self, family: int) -> None:
         self._is_v6 = family == socket.AF_INET6

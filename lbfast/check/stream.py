@@ -13,7 +13,7 @@ import socket
 
 from lbfast.check.attempt import Attempt
 from lbfast.check.base import Conversation, Report, Result, failure
-from lbfast.check.endpoint import Target, destination, open_socket
+from lbfast.check.endpoint import UNREACHED, Target, destination, open_socket
 from lbfast.model.check import Endpoint
 
 _CHUNK = 1 << 16
@@ -47,7 +47,7 @@ class Stream(Attempt):
         except OSError as trouble:
             self._finish(Result(None, f"no connection to {self._target.text} begun: {trouble}"))
             return
-        if code == errno.ECONNREFUSED:
+        if code in UNREACHED:
             self._finish(self._failed(code))
         elif code not in (0, errno.EINPROGRESS):
             text = os.strerror(code)

@@ -30,6 +30,7 @@ def fits(data: bytes, reply: Reply) -> str:
 
 class UdpExchange:
     __slots__ = ("_reply", "request")
+    blames_server = True
 
     def __init__(self, payload: bytes | None, reply: Reply | None) -> None:
         self.request = DEFAULT_PAYLOAD if payload is None else payload

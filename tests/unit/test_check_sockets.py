@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from lbfast.check.endpoint import open_socket, target_of
+from lbfast.check import datagram, stream
+from lbfast.check.endpoint import NoSocketError, open_socket, target_of
 from lbfast.model.check import (
     DnsCheck,
     Endpoint,
@@ -163,7 +165,34 @@ def _free_port() -> int:
 
 
 @pytest.mark.covers("CHK-37")
-@pytest.mark.parametrize("kind", [TcpCheck, UdpCheck, PingCheck])
+@pytest.mark.parametrize("kind", [UdpCheck, PingCheck])
+def test_datagram_that_cannot_leave_counts_against_the_server(kind: Any) -> None:
+    async def test() -> None:
+        nowhere = endpoint(9, bindto=packed("192.0.2.99"))
+        async with running(one(kind(endpoint=nowhere))) as (_, table):
+            await table.lines_are(DOWN)
+
+    go(test())
+
+
+@pytest.mark.covers("CHK-37")
+@pytest.mark.parametrize("kind", [TcpCheck, UdpCheck, PingCheck, DnsCheck])
+def test_want_of_a_socket_is_no_verdict(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: Any) -> socket.socket:
+        raise NoSocketError(errno.EAFNOSUPPORT, "no such family")
+
+    async def test() -> None:
+        for module in (stream, datagram):
+            monkeypatch.setattr(module, "open_socket", none)
+        async with running(one(kind(endpoint=endpoint(9)))) as (checks, table):
+            await until(lambda: "no such family" in checks.dump())
+            assert table.weights() == {RS: 1}
+
+    go(test())
+
+
+@pytest.mark.covers("CHK-37")
+@pytest.mark.parametrize("kind", [TcpCheck, DnsCheck])
 def test_local_trouble_is_no_verdict(kind: Any, caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
         nowhere = endpoint(9, bindto=packed("192.0.2.99"))
