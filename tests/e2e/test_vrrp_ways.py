@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 
 import pytest
 
@@ -10,6 +12,7 @@ from netns.build import Net
 from netns.wait import wait_for
 from tests.e2e.capture import Capture
 from tests.e2e.conftest import Networks
+from tests.e2e.test_processes import children_of
 from tests.e2e.vrrplab import EXPRESSION, SOURCE4, VIP4, Router, adverts, segment, v3
 
 KINDS = ["keepalived", "director"]
@@ -147,6 +150,35 @@ def test_static_ways_are_put_back(network: Networks, kind: str) -> None:
     assert entered(router) == ["BACKUP", "MASTER"]
     router.stop()
     assert routes(net) | rules(net) == set()
+
+
+OVERRUN = 30_000  # messages; the receive queue holds some 20,000
+
+
+@pytest.mark.parametrize("words", ["route del 10.60.0.0/16", "rule del preference 660"])
+def test_way_whose_loss_was_not_heard_is_missed_all_the_same(
+    network: Networks, words: str
+) -> None:
+    net = segment(network)
+    router = started(net, "director", OWN, GLOBALS)
+    before = (routes(net), rules(net))
+    assert router.process is not None
+    stopped = [router.process.pid, children_of(router.process.pid)["vrrp"]]
+    for pid in stopped:  # the parent first: it would kill the other
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        addresses = (f"10.128.{number >> 8}.{number & 255}" for number in range(OVERRUN))
+        lines = [f"route add {address}/32 dev eth1" for address in addresses]
+        lost = [words, "route del 10.70.0.0/16", "rule del preference 770"]
+        net.run("va", ["ip", "-batch", "-"], stdin="\n".join([*lines, *lost, ""]))
+        assert routes(net) | rules(net) < before[0] | before[1]
+    finally:
+        for pid in reversed(stopped):
+            os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: "events were lost" in router.log(), 10, "the overrun")
+    wait_for(lambda: entered(router)[-2:] == ["BACKUP", "MASTER"], 10, "another turn")
+    leads(router)
+    wait_for(lambda: (routes(net), rules(net)) == before, 10, "everything set anew")
 
 
 LEANED = [
