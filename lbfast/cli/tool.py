@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import TextIO
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TextIO, cast
 
 from lbfast.cli import ipvsadm
 from lbfast.control.client import connect
 
+RULES_VARIABLE = "LBFAST_RULES"  # set by lbfast-rules; ipvsadm itself names no lines
 _SAVE_USAGE = """\
 ipvsadm-save: Script to save the IPVS table to stdout.
    With the -n option, prints out the table in numeric format.
@@ -35,8 +37,29 @@ def _reconfigure(stream: TextIO, **settings: str) -> None:
         stream.reconfigure(**settings)  # type: ignore[arg-type]
 
 
+class _Located:
+    """Standard input and error of a run that reads rules: what is wrong is said of a line."""
+
+    def __init__(self, name: str, lines: Iterable[str], errors: TextIO) -> None:
+        self._name, self._lines, self._errors = name, lines, errors
+        self._number = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._lines:
+            self._number += 1
+            yield line
+
+    def write(self, text: str) -> int:
+        return self._errors.write(f"{self._name}:{self._number}: {text}" if self._number else text)
+
+
 def _ipvsadm(argv: Sequence[str]) -> int:
-    return ipvsadm.main(argv, connect)
+    """Runs ipvsadm; where RULES_VARIABLE names the file of the input, errors name the line."""
+    name = os.environ.get(RULES_VARIABLE)
+    if not name:
+        return ipvsadm.main(argv, connect)
+    located = cast(TextIO, _Located(name, sys.stdin, sys.stderr))
+    return ipvsadm.main(argv, connect, stdin=located, stderr=located)
 
 
 def _save(argv: Sequence[str]) -> int:

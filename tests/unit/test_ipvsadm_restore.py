@@ -229,3 +229,20 @@ def test_restore_does_not_clear_by_itself() -> None:
     face.all("-A -t 10.9.0.9:80")
     assert face("-R", "-A -t 10.9.0.1:80").status == 0
     assert len(face.balancer.table) == 2
+
+
+def test_rules_of_a_file_are_refused_by_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = "\n-A -t 10.9.0.2:80 -s rr\n-a -t 10.9.0.3:80 -r 10.2.0.1\n-A -t bad -s rr\n"
+    said = {}
+    for name in ("", "/etc/ipvsadm.rules"):
+        monkeypatch.setenv(tool.RULES_VARIABLE, name)
+        monkeypatch.setattr(tool, "connect", FakeBalancer)
+        monkeypatch.setattr("sys.stdin", io.StringIO(rules))
+        assert tool.run_as("ipvsadm", ["ipvsadm", "-R"]) == 2
+        said[name] = capsys.readouterr().err.splitlines()
+    bare = said[""]
+    assert said["/etc/ipvsadm.rules"] == [
+        f"/etc/ipvsadm.rules:3: {bare[0]}", f"/etc/ipvsadm.rules:4: {bare[1]}", *bare[2:],
+    ]  # fmt: skip
