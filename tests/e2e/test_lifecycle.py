@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,12 @@ def traces(net: Net) -> dict[str, str]:
     }
 
 
+def is_up(net: Net) -> bool:
+    """Say whether the kernel has done all that follows from setting links up."""
+    text = net.run("director", ["ip", "addr"]).stdout
+    return not re.search(r"tentative|state (DOWN|LOWERLAYERDOWN)", text.partition("eth0")[2])
+
+
 def rules(method: str, family: int = 4) -> list[str]:
     service = f"-t {endpoint(basic.VIP[family], 80)}"
     return [
@@ -61,6 +68,7 @@ def serve(net: Net, method: str, files: bool = False) -> None:
 def test_nothing_stays_behind_after_a_stop(network: Networks, director: Directors) -> None:
     net = network(basic.topology("nat"))
     serve(net, "nat")
+    wait_for(lambda: is_up(net), what="links and addresses of the director")
     before = traces(net)
     balancer = director(net)
     balancer.rules(*rules("nat"))
@@ -76,6 +84,7 @@ def test_nothing_is_stale_after_a_crash_and_a_start(
     net = network(basic.topology("nat"))
     serve(net, "nat")
     start_web(net, "director", 8081)
+    wait_for(lambda: is_up(net), what="links and addresses of the director")
     before = traces(net)
     balancer = director(net)
     balancer.rules(*rules("nat"), f"-A -t {basic.VIP[4]}:8081 -s rr")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -159,12 +159,16 @@ def test_reader_that_has_seen_enough_is_no_failure() -> None:
 
 
 def test_words_start_fast() -> None:
+    def spent_s() -> float:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
     times = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = spent_s()
         subprocess.run(lbfast("ipvsadm", "-Ln"), capture_output=True, check=False, timeout=30)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.5  # 0.1 s on an idle machine
+        times.append(spent_s() - start)
+    assert min(times) < 0.4  # CPU time, as others may have the cores; 0.1 s on an idle machine
 
 
 def test_words_load_neither_the_data_path_nor_the_event_loop() -> None:

@@ -19,12 +19,13 @@ from lbfast.processes import log
 def no_handlers() -> Iterator[None]:
     """Leave logging as it was found."""
     root = logging.getLogger()
-    before = root.handlers[:]
+    before, level = root.handlers[:], root.level
     yield
     for handler in root.handlers[:]:
         root.removeHandler(handler)
         handler.close()
     root.handlers[:] = before
+    root.setLevel(level)
 
 
 @pytest.mark.usefixtures("no_handlers")
