@@ -107,7 +107,7 @@ cdef bint engine_derive(engine_t *e, uint32_t nworkers) noexcept nogil:
     e.workers = <worker_t *>calloc(nworkers + 1, sizeof(worker_t))
     e.template_mask = 65535
     e.templates = <uint32_t *>calloc(65536, sizeof(uint32_t))
-    e.flows = <known_t *>memory_take(<uint64_t>e.max_conns * sizeof(known_t))
+    e.flows = flows_take(e.max_conns)
     e.outers = <outer_t *>calloc(e.max_dests, sizeof(outer_t))
     e.generation = GENERATION
     if (
@@ -131,6 +131,17 @@ cdef bint engine_derive(engine_t *e, uint32_t nworkers) noexcept nogil:
         if not worker_init(e, &e.workers[i], i):
             return False
     return True
+
+
+cdef known_t *flows_take(uint32_t n) noexcept nogil:
+    """Return n records, and in front of them one that stays empty (plain_point); NULL: no room."""
+    cdef known_t *at = <known_t *>memory_take((<uint64_t>n + 1) * sizeof(known_t))
+    return NULL if at == NULL else at + 1
+
+
+cdef void flows_give(known_t *flows, uint32_t n) noexcept nogil:
+    if flows != NULL:
+        memory_give(flows - 1, (<uint64_t>n + 1) * sizeof(known_t))
 
 
 cdef bint worker_init(engine_t *e, worker_t *w, uint32_t index) noexcept nogil:
@@ -188,7 +199,7 @@ cdef void engine_free(engine_t *e) noexcept nogil:
     handover_free(e)
     memory_give(e.buckets, (<uint64_t>e.bucket_mask + 1) * sizeof(uint32_t))
     locals_free(e)
-    memory_give(e.flows, <uint64_t>e.max_conns * sizeof(known_t))
+    flows_give(e.flows, e.max_conns)
     free(e.outers)
     free(e.templates)
     free(e.scheds)

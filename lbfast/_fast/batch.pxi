@@ -137,7 +137,7 @@ cdef inline void batch_look(
 ) noexcept nogil:
     """Hash the plain packets and fetch their buckets, classify the others."""
     cdef uint64_t mac = mac_word(b.mac), bytes = 0
-    cdef uint32_t kind, mask = e.bucket_mask, generation = e.generation
+    cdef uint32_t kind, bucket, mask = e.bucket_mask, generation = e.generation
     cdef const uint32_t *buckets = e.buckets
     cdef const frame_t *f = b.frames
     cdef plain_t *q = b.plains
@@ -145,10 +145,11 @@ cdef inline void batch_look(
     while q != last:
         kind = plain_kind(f, mac, &q.ip_len)
         if LB_LIKELY(kind != PLAIN_NOT):
+            bucket = flow_hash(e.mix, f.data + 14, kind, reply) & mask
             bytes += f.len
             q.key = generation + kind
-            q.bucket = flow_hash(e.mix, f.data + 14, kind, reply) & mask
-            LB_PREFETCH(&buckets[q.bucket])
+            q.bucket = bucket
+            LB_PREFETCH(&buckets[bucket])
         else:
             batch_other(e, w, b, q)
         f += 1
@@ -247,7 +248,7 @@ cdef void batch_fetch_far(engine_t *e, worker_t *w, batch_t *b, bint known) noex
             fetch_ahead(w, &b.pkts[i])
     for i in range(b.n):
         q = &b.plains[i]
-        if LB_UNLIKELY(q.conn == &NO_CONN):
+        if LB_UNLIKELY(q.conn == &NO_CONN or q.conn < e.conns):
             continue
         if q.conn.cport != plain_cport(b.frames[i].data + 14, q.key, reply):
             after = q.conn.hnext
@@ -263,14 +264,11 @@ cdef void batch_fetch_far(engine_t *e, worker_t *w, batch_t *b, bint known) noex
 cdef inline void plain_point(
     plain_t *q, const uint32_t *buckets, conn_t *conns, known_t *flows
 ) noexcept nogil:
-    """Point a plain packet to the first entry of its bucket."""
-    cdef uint32_t first = buckets[q.bucket] - 1
-    if LB_LIKELY(first != NO_INDEX):
-        q.conn = &conns[first]
-        q.known = &flows[first]
-    else:
-        q.conn = &NO_CONN
-        q.known = &NOT_KNOWN
+    """Point a plain packet to the first entry of its bucket.  Of an empty bucket that is the one
+    before all, of which nothing is known: nobody reads it (`engine_t.flows`)."""
+    cdef uint32_t first = buckets[q.bucket]
+    q.conn = conns - 1 + first
+    q.known = flows - 1 + first
 
 
 cdef void batch_one(engine_t *e, worker_t *w, batch_t *b, uint32_t i) noexcept nogil:

@@ -25,7 +25,7 @@ ctypedef struct plain_t:         # a frame as the short way sees it
     uint32_t pad
 
 
-cdef conn_t NO_CONN              # what a packet points to whose bucket is empty: no packet's key
+cdef conn_t NO_CONN              # what a packet points to that is not plain: no packet's key
 cdef known_t NOT_KNOWN = [[2, 0, 0, 0, 0, 0, 0], [2, 0, 0, 0, 0, 0, 0]]
 
 
@@ -41,14 +41,14 @@ cdef inline uint32_t plain_kind(
     """
     cdef const uint8_t *data = f.data
     cdef uint32_t start = raw32(data + 12)       # Ethernet type, first two bytes of the header
-    if LB_UNLIKELY(frame_marks(f) & ~frame_mark(VNET_DATA_VALID)) and not plain_partial(f):
+    if LB_UNLIKELY(frame_marks(f) & ~frame_mark(VNET_NEEDS_CSUM | VNET_DATA_VALID)):
         return PLAIN_NOT
     if LB_UNLIKELY(mac_word(data) != mac):
         return PLAIN_NOT
     if LB_LIKELY(start & LB_BYTES4(255, 255, 255, 0) == LB_BYTES4(8, 0, 0x45, 0)):
-        return plain_v4(data + 14, ip_len, f.len)
+        return plain_v4(f, data + 14, ip_len)
     if start & LB_BYTES4(255, 255, 0xF0, 0) == LB_BYTES4(0x86, 0xDD, 0x60, 0):
-        return plain_v6(data + 14, ip_len, f.len)
+        return plain_v6(f, data + 14, ip_len)
     return PLAIN_NOT
 
 
@@ -68,23 +68,12 @@ cdef inline uint64_t frame_mark(uint8_t flags) noexcept nogil:
     return raw64(mark)
 
 
-cdef inline bint plain_partial(const frame_t *f) noexcept nogil:
-    """Whether nothing is left to the device but the checksum of the packet itself: of the UDP or
-    TCP (or neither) right behind its header."""
-    cdef bint is_v6 = f.data[12] == 0x86
-    cdef uint8_t protocol = f.data[20 if is_v6 else 23]
-    if frame_marks(f) & ~frame_mark(VNET_NEEDS_CSUM | VNET_DATA_VALID):
-        return False
-    return f.vnet.csum_start == (54 if is_v6 else 34) and (
-        f.vnet.csum_offset == (16 if protocol == IPPROTO_TCP_ else 6)
-    )
-
-
-cdef inline uint32_t plain_v4(const uint8_t *l3, uint32_t *ip_len, uint32_t have) noexcept nogil:
-    """have: bytes of the frame."""
+cdef inline uint32_t plain_v4(
+    const frame_t *f, const uint8_t *l3, uint32_t *ip_len
+) noexcept nogil:
     cdef uint32_t length = ld16(l3 + 2)
     cdef uint32_t word = raw32(l3 + 6)           # fragment, TTL, protocol
-    if length + 14 > have or word & LB_BYTES4(0x3F, 0xFF, 0, 0) or (
+    if length + 14 > f.len or word & LB_BYTES4(0x3F, 0xFF, 0, 0) or (
         word & LB_BYTES4(0, 0, 0xFE, 0) == 0     # the last hop
     ):
         return PLAIN_NOT
@@ -92,28 +81,44 @@ cdef inline uint32_t plain_v4(const uint8_t *l3, uint32_t *ip_len, uint32_t have
         return PLAIN_NOT
     ip_len[0] = length
     if LB_LIKELY(l3[9] == IPPROTO_UDP_):
-        return PLAIN_UDP if LB_LIKELY(length >= 20 + 8) else PLAIN_NOT
-    return plain_tcp(l3[9], l3 + 20, length, 20)
+        return plain_left(f, PLAIN_UDP, 34, 6) if LB_LIKELY(length >= 20 + 8) else PLAIN_NOT
+    if plain_tcp(l3[9], l3 + 20, length, 20):
+        return plain_left(f, PLAIN_TCP, 34, 16)
+    return PLAIN_NOT
 
 
-cdef inline uint32_t plain_v6(const uint8_t *l3, uint32_t *ip_len, uint32_t have) noexcept nogil:
+cdef inline uint32_t plain_v6(
+    const frame_t *f, const uint8_t *l3, uint32_t *ip_len
+) noexcept nogil:
     cdef uint32_t length = 40 + ld16(l3 + 4)
-    if length + 14 > have or l3[7] <= 1:
+    if length + 14 > f.len or l3[7] <= 1:
         return PLAIN_NOT
     ip_len[0] = length
     if LB_LIKELY(l3[6] == IPPROTO_UDP_):
-        return PLAIN_UDP | PLAIN_V6 if LB_LIKELY(length >= 40 + 8) else PLAIN_NOT
-    if plain_tcp(l3[6], l3 + 40, length, 40) == PLAIN_NOT:
-        return PLAIN_NOT
-    return PLAIN_TCP | PLAIN_V6
+        if LB_UNLIKELY(length < 40 + 8):
+            return PLAIN_NOT
+        return plain_left(f, PLAIN_UDP | PLAIN_V6, 54, 6)
+    if plain_tcp(l3[6], l3 + 40, length, 40):
+        return plain_left(f, PLAIN_TCP | PLAIN_V6, 54, 16)
+    return PLAIN_NOT
 
 
-cdef inline uint32_t plain_tcp(
+cdef inline bint plain_tcp(
     uint32_t protocol, const uint8_t *l4, uint32_t ip_len, uint32_t l3_len
 ) noexcept nogil:
-    if protocol == IPPROTO_TCP_ and ip_len >= l3_len + 20 and l4[13] & TCP_EVENTS == TCP_ACK:
-        return PLAIN_TCP
-    return PLAIN_NOT
+    return protocol == IPPROTO_TCP_ and ip_len >= l3_len + 20 and l4[13] & TCP_EVENTS == TCP_ACK
+
+
+cdef inline uint32_t plain_left(
+    const frame_t *f, uint32_t kind, uint32_t start, uint32_t offset
+) noexcept nogil:
+    """This kind, unless the checksum that is left to the device is another one than that of the
+    UDP or TCP right behind the IP header."""
+    if LB_UNLIKELY(f.vnet.flags & VNET_NEEDS_CSUM) and (
+        f.vnet.csum_start | <uint32_t>f.vnet.csum_offset << 16 != (start | offset << 16)
+    ):
+        return PLAIN_NOT
+    return kind
 
 
 cdef inline uint32_t flow_hash(
@@ -189,6 +194,7 @@ cdef inline bint flow_step(
     cdef path_t *path = &q.known.reply if reply else &q.known.request
     cdef conn_t *c = q.conn
     cdef uint32_t length = q.ip_len
+    cdef const outer_t *outer
     cdef neigh_t *n
     if LB_UNLIKELY(path.key != q.key or not plain_is(e, c, l3, is_v6, reply)):
         if q.key == PLAIN_NOT or not flow_search(e, q, l3, reply):
@@ -205,11 +211,13 @@ cdef inline bint flow_step(
     elif reply or path.method == MASQ:
         if LB_UNLIKELY(not flow_nat(e, l3, c, path, q.key, o, is_v6, reply)):
             return False
-    elif LB_UNLIKELY(e.dests[c.dest].pmtu):
-        return False                           # a path MTU was learned
     else:
+        outer = &e.outers[c.dest]
+        if LB_UNLIKELY(outer.pmtu_known):
+            path.key = 0                       # the stages learn it anew when that is forgotten
+            return False
         plain_hop(l3, is_v6)
-        l3 = flow_wrap(w, l3, c.dest, o, is_v6)
+        l3 = flow_wrap(w, l3, length, outer, o, is_v6)
     flow_touch(e, w, c)
     flow_count(w, c, length, reply)
     bytes[0] += length
@@ -307,41 +315,59 @@ cdef inline bint flow_nat(
 
 
 cdef inline uint8_t *flow_wrap(
-    worker_t *w, uint8_t *l3, uint32_t dest, out_t *o, bint is_v6
+    worker_t *w, uint8_t *l3, uint32_t ip_len, const outer_t *outer, out_t *o, bint is_v6
 ) noexcept nogil:
     """Put the outer header of IP in IP in front (spec 3.4), as tunnel_each does, and return where
     it begins."""
-    cdef const outer_t *outer = &(<engine_t *>w.engine).outers[dest]
-    cdef uint32_t tos = (ld16(l3) >> 4) & 0xFF if is_v6 else l3[1]
     cdef uint32_t size = 40 if is_v6 else 20
     cdef uint8_t *at = l3 - size
-    if LB_UNLIKELY(tos & 3 == 3):
-        tos -= 1
     if LB_UNLIKELY(o.vnet.flags & VNET_NEEDS_CSUM):
         o.vnet.csum_start += size
-    o.len += size
-    memcpy(at, outer.head, size)
+    o.len = 14 + size + ip_len
     if is_v6:
-        st32(at, 0x60000000U | tos << 20)
-        st16(at + 4, 40 + ld16(l3 + 4))
-        at[7] = l3[7]
+        wrap_v6(at, l3, ip_len, outer)
     else:
-        wrap_v4(w, at, l3, outer, tos)
+        wrap_v4(w, at, l3, ip_len, outer)
     return at
 
 
-cdef inline void wrap_v4(
-    worker_t *w, uint8_t *at, const uint8_t *l3, const outer_t *outer, uint32_t tos
+cdef inline void wrap_v6(
+    uint8_t *at, const uint8_t *l3, uint32_t ip_len, const outer_t *outer
 ) noexcept nogil:
-    """Fill in what differs between packets."""
-    cdef uint32_t df = l3[6] & outer.df
-    at[1] = tos
-    st16(at + 2, 20 + ld16(l3 + 2))
-    if not df:
-        w.ip_id += 1
-        st16(at + 4, w.ip_id)
-    at[6] = df
-    at[8] = l3[8]
-    put16(at + 10, csum_fold(
-        <uint64_t>outer.sum + raw32(at) + raw32(at + 4) + raw16(at + 8)
-    ))
+    cdef uint32_t tos = (ld16(l3) >> 4) & 0xFF
+    if LB_UNLIKELY(tos & 3 == 3):
+        tos -= 1
+    memcpy(at, outer.head, 40)
+    st32(at, 0x60000000U | tos << 20)
+    st16(at + 4, ip_len)
+    at[7] = l3[7]
+
+
+cdef inline void wrap_v4(
+    worker_t *w, uint8_t *at, const uint8_t *l3, uint32_t ip_len, const outer_t *outer
+) noexcept nogil:
+    """Write it word by word, and sum it up without reading it back."""
+    cdef uint32_t word = raw16(l3)             # version, length of the header, TOS
+    cdef uint32_t sum = outer.sum
+    if LB_UNLIKELY(word & be_pair(0, 3) == be_pair(0, 3)):
+        word -= be_pair(0, 1)
+    sum += wrap_word(at, word)
+    sum += wrap_word(at + 2, __builtin_bswap16(<uint16_t>(20 + ip_len)))
+    sum += wrap_word(at + 8, be_pair(l3[8], IPPROTO_IPIP_))
+    word = raw16(l3 + 6) & outer.df
+    put16(at + 6, <be16>word)
+    if not word:
+        w.ip_id += w.ip_step
+        word = __builtin_bswap16(w.ip_id)
+        put16(at + 4, <be16>word)
+    else:
+        put16(at + 4, 0)
+    sum += word                                # one of the two is 0
+    sum = (sum & 0xFFFF) + (sum >> 16)         # five words: now at most 4 above 16 bits
+    put16(at + 10, <uint16_t>~(sum + (sum >> 16)))
+    memcpy(at + 12, outer.head + 12, 8)
+
+
+cdef inline uint32_t wrap_word(uint8_t *at, uint32_t word) noexcept nogil:
+    put16(at, <be16>word)
+    return word

@@ -79,30 +79,43 @@ cdef void learn_request(worker_t *w, uint32_t i) noexcept nogil:
 
 
 cdef bint learn_tunnel(worker_t *w, uint32_t i, const nexthop_t *nh) noexcept nogil:
-    """Note the outer header of the destination; False unless it is plain IP in IP."""
+    """Note the outer header of the destination; False unless it is plain IP in IP over a path of
+    which no smaller MTU was learned."""
     cdef engine_t *e = <engine_t *>w.engine
-    cdef uint32_t dest = e.conns[i].dest
-    cdef outer_t *outer = &e.outers[dest]
+    cdef uint32_t index = e.conns[i].dest
+    cdef const dest_t *d = &e.dests[index]
+    cdef outer_t *outer = &e.outers[index]
     cdef bint is_v6 = (e.conns[i].flags & CONN_V6) != 0
     cdef uint32_t size = 40 if is_v6 else 20
-    cdef uint8_t *at = outer.head
     cdef addr_t source, target = conn_daddr(e, i)
-    if e.dests[dest].tun_type != 0 or nh.mtu < size + (1280 if is_v6 else 68):
+    cdef outer_t made
+    if d.tun_type != 0 or nh.mtu < size + (1280 if is_v6 else 68):
         return False
     if not source_for(w, nh, &target, is_v6, &source):
         return False
     e.flows[i].request.mtu -= size
-    memset(outer, 0, sizeof(outer_t))
-    if is_v6:
-        ipv6_header(at, 0, IPPROTO_IPV6_, 0, 0, &source, &target)
-        return True
-    at[0] = 0x45
-    at[9] = IPPROTO_IPIP_
-    addr_store(at + 12, &source, False)
-    addr_store(at + 16, &target, False)
-    outer.sum = csum_raw(<uint64_t>raw32(at + 12) + raw32(at + 16))
-    outer.df = 0x40 if e.settings.pmtu_disc else 0
+    made = outer_make(&source, &target, is_v6, e.settings.pmtu_disc)
+    if memcmp(outer, &made, sizeof(outer_t)):  # another worker may be using it
+        outer[0] = made
+    if path_mtu(w, d, nh) != nh.mtu:
+        outer.pmtu_known = 1                   # the stages' affair, until it is forgotten
+        return False
     return True
+
+
+cdef outer_t outer_make(
+    const addr_t *source, const addr_t *target, bint is_v6, bint pmtu_disc
+) noexcept nogil:
+    cdef outer_t o
+    memset(&o, 0, sizeof(outer_t))
+    if is_v6:
+        ipv6_header(o.head, 0, IPPROTO_IPV6_, 0, 0, source, target)
+        return o
+    addr_store(o.head + 12, source, False)
+    addr_store(o.head + 16, target, False)
+    o.sum = csum_raw(csum_add(0, o.head, 20))
+    o.df = be_pair(0x40 if pmtu_disc else 0, 0)
+    return o
 
 
 cdef void learn_reply(worker_t *w, uint32_t i) noexcept nogil:

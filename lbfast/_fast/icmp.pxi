@@ -299,6 +299,7 @@ cdef verdict_t icmp_tunnel_mtu(
     if not known or mtu < d.pmtu:
         d.pmtu = mtu
         d.pmtu_until = w.now + 600 * TICKS_PER_S
+        e.outers[e.conns[i].dest].pmtu_known = 1
     if known and d.pmtu < told:
         told = d.pmtu
     if has_df(c) and told > header + 68:

@@ -351,10 +351,11 @@ ctypedef struct known_t:       # (w) beside the conn_t of the same index; derive
     path_t reply
 
 ctypedef struct outer_t:       # (w) by destination: outer header of a tunnel; derived: flow.pxi
-    uint8_t head[40]           # zero where packets differ: TOS, length, identification, DF, TTL
-    uint32_t sum               # IPv4: sum of the rest
-    uint32_t df                # IPv4: bits of byte 6 that are the inner header's
-    uint32_t pad[4]
+    uint8_t head[40]           # IPv4: the addresses; IPv6: all but traffic class, length, hops
+    uint32_t sum               # IPv4: sum of the addresses, 16 bits
+    uint32_t df                # IPv4: bits of the word at byte 6 that are the inner header's
+    uint32_t pmtu_known        # whether a path MTU was learned (dest_t.pmtu)
+    uint32_t pad[3]
 
 cdef enum:                     # what `out_t.ifindex` is meant to be
     OUT_WIRE = 0               # a frame for that interface
@@ -645,7 +646,7 @@ ctypedef struct engine_t:
     uint32_t max_laddrs        # follows from max_svcs
     uint32_t nworkers
     # derived
-    known_t *flows             # by connection index
+    known_t *flows             # by connection index; an empty one in front of the first
     outer_t *outers            # by destination index
     uint32_t generation        # (c) of all that control edits, in steps of 8; never 0
     uint64_t seed

@@ -2,7 +2,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from lbfast._fast.types cimport be16, be32
+from lbfast._fast.types cimport LB_LITTLE_ENDIAN, be16, be32
 
 cdef extern from *:
     """
@@ -83,6 +83,11 @@ cdef inline void put16(uint8_t *at, be16 v) noexcept nogil:
 
 cdef inline void put32(uint8_t *at, be32 v) noexcept nogil:
     memcpy(at, &v, 4)
+
+
+cdef inline uint32_t be_pair(uint32_t first, uint32_t second) noexcept nogil:
+    """The be16 whose bytes on the wire are these."""
+    return first | second << 8 if LB_LITTLE_ENDIAN else first << 8 | second
 
 
 cdef inline uint32_t ld16(const uint8_t *at) noexcept nogil:

@@ -14,6 +14,7 @@ from scapy.layers.l2 import GRE
 from scapy.packet import Packet, Raw
 
 from lbfast.replay.network import D0, D1, ROUTER_MAC, packed, server_mac
+from lbfast.replay.packets import checksum
 from tests.fast.path import CLIENT, CLIENT6, VIP, VIP6, Lab, Out, bare, df, head, hops, tos
 
 FAMILIES = pytest.mark.parametrize("v6", [False, True], ids=["ipv4", "ipv6"])
@@ -123,8 +124,10 @@ def test_short_way_sends_what_the_stages_send(how: str, v6: bool, data: st.DataO
 
 def test_tunnel_without_df_takes_a_fresh_identification() -> None:
     world = established("-i", False)
-    ids = [short(world, ask(False))[0].packet.id for _ in range(3)]
+    packets = [short(world, ask(False))[0].packet for _ in range(3)]
+    ids = [packet.id for packet in packets]
     assert ids == [ids[0], ids[0] + 1, ids[0] + 2]
+    assert [checksum(bytes(packet)[:20]) for packet in packets] == [0, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -215,6 +218,19 @@ def test_learned_path_mtu_ends_the_short_way_of_tunnels() -> None:
     stages(world, ask(False))
     long = with_ip(head(False, flags="DF")) / Raw(bytes(1200))
     assert world.verdict(long) == "drop"
+
+
+def test_tunnel_takes_the_short_way_again_when_the_mtu_is_forgotten() -> None:
+    world = established("-i", False)
+    outer = short(world, ask(False))[0].packet
+    error = IP(src="10.2.0.254", dst=outer.src) / ICMP(type=3, code=4, nexthopmtu=1000)
+    world.send(error / bytes(outer), "real")
+    world.wait(590)
+    stages(world, ask(False))
+    stages(world, ask(False))
+    world.wait(20)
+    stages(world, ask(False))
+    short(world, ask(False))
 
 
 def test_expired_connection_leaves_nothing_to_the_next_of_its_record() -> None:

@@ -25,7 +25,8 @@ START_NS, MS = 1_000_000_000_000, 1_000_000
 S = 1000 * MS
 AF, TCP, UDP = int(socket.AF_INET), 6, 17
 VIP, PORT = packed("10.9.0.1"), 80
-MASQ, PERSISTENT, ONE_PACKET = 0, 1, 4
+MASQ, TUNNEL = 0, 2
+PERSISTENT, ONE_PACKET = 1, 4
 SYN, ACK, FIN = 0x02, 0x10, 0x01
 WORKERS = pytest.mark.parametrize("workers", [2, 4])
 ACTIVE = 8  # of a server's row: active, inactive, persistent, counters and rates
@@ -34,7 +35,7 @@ Frames = list[tuple[int, bytes, bytes]]
 
 def director(
     workers: int, protocol: int = UDP, scheduler: bytes = b"rr", flags: int = 0,
-    servers: int = 4, threshold: int = 0, conns: int = 1 << 16,
+    servers: int = 4, threshold: int = 0, conns: int = 1 << 16, method: int = MASQ,
 ) -> Engine:  # fmt: skip
     made = Engine(seed=1, now_ns=START_NS, workers=workers, conns=conns)
     network.build(made, network.MTU)
@@ -42,7 +43,7 @@ def director(
     for number in range(1, servers + 1):
         made.neigh_set(D1, server(number), network.server_mac(number))
         row = (AF, server(number), PORT)
-        made.server_put((AF, protocol, VIP, PORT, 0), row, MASQ, 1, threshold, 0, 0, 0, 0)
+        made.server_put((AF, protocol, VIP, PORT, 0), row, method, 1, threshold, 0, 0, 0, 0)
     return made
 
 
@@ -145,6 +146,15 @@ def test_both_directions_are_counted_exactly(workers: int) -> None:
     assert total[4] == total[2] * 46
     assert [sum(column) for column in zip(*(s[3:] for s in servers), strict=True)] == list(total)
     assert [s[:4] for s in servers] == [(0, flows // 4, 0, flows // 4)] * 4
+
+
+@WORKERS
+def test_no_two_workers_give_the_same_identification(workers: int) -> None:
+    engine = director(workers, method=TUNNEL)
+    ask = [from_client(packet(client(f), VIP, 1024 + f, PORT)) for f in range(100)]
+    outs = [out for _ in range(4) for out in engine.process(ask, START_NS)]
+    assert engine.plain() > 0
+    assert len({out[3][14 + 4 : 14 + 6] for out in outs}) == len(outs) == 400
 
 
 @WORKERS
