@@ -1,9 +1,10 @@
 """How many user-space instructions does a packet take, from the ring to a frame ready to go?
 
 The data path runs over frames prepared in memory, in batches of 64, without rings and system
-calls; two run lengths, the difference divided by the packets.  1,000 established UDP flows,
-60-byte frames (IPv6: 62), one service, three real servers (round robin), or ten thousand of
-each; counted by perf(1) or, where there is no counter (most virtual machines), by valgrind.
+calls; two run lengths, the difference divided by the packets.  1,000 established flows, UDP in
+60-byte frames (IPv6: 62) or TCP in 54, one service, three real servers (round robin), or ten
+thousand of each; counted by perf(1) or, where there is no counter (most virtual machines), by
+valgrind.
 
     bench_instructions.py                     the table; last line: the figure
     bench_instructions.py run CASE PACKETS    one run, to be counted
@@ -29,17 +30,19 @@ from lbfast.replay import network
 from lbfast.replay.network import D0, D0_MAC, D1, D1_MAC, packed
 
 FLOWS, PREPARED, SHORT, LONG = 1000, 24_000, 8_000, 24_000
-UDP = 17
+TCP, UDP = 6, 17
+SYN, ACK = 0x02, 0x10
 MASQ, TUNNEL, DROUTE = 0, 2, 3
 MANY = 10_000
+Frame = tuple[int, bytes, bytes]  # interface, virtio-net header, Ethernet frame
 NOW_NS = 1_000_000_000_000
 PORT = 9
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A forwarding method, a family, which way the packets go, and whether their checksum is left
-    to the device."""
+    """A forwarding method, a family, which way the packets go, whether their checksum is left to
+    the device, and the protocol: TCP by DR and TUN, as no server takes part in its handshake."""
 
     method: int
     is_v6: bool
@@ -47,6 +50,15 @@ class Case:
     services: int = 1
     servers: int = 3
     partial: bool = False
+    protocol: int = UDP
+
+    @property
+    def vnet(self) -> bytes:
+        """The virtio-net header; empty: the checksum is finished."""
+        if not self.partial:
+            return b""
+        start, offset = 54 if self.is_v6 else 34, 16 if self.protocol == TCP else 6
+        return struct.pack("=BBHHHH", 1, 0, 0, 0, start, offset)
 
     def server(self, number: int) -> bytes:
         """Return the address of a real server, counted from 1."""
@@ -66,6 +78,8 @@ CASES = {
     "nat-request-v4-partial": Case(MASQ, False, partial=True),
     "nat-reply-v6-partial": Case(MASQ, True, reply=True, partial=True),
     "tun-v4-partial": Case(TUNNEL, False, partial=True),
+    "dr-v4-tcp": Case(DROUTE, False, protocol=TCP),
+    "dr-v4-tcp-partial": Case(DROUTE, False, partial=True, protocol=TCP),
     "dr-v4-many": Case(DROUTE, False, False, MANY, MANY),
     "nat-request-v4-many": Case(MASQ, False, False, MANY, MANY),
     "nat-reply-v4-many": Case(MASQ, False, True, MANY, MANY),
@@ -78,32 +92,48 @@ def ones_sum(data: bytes) -> int:
 
 
 def packet(src: bytes, dst: bytes, sport: int, dport: int) -> bytes:
-    """Return an IP packet of 46 bytes (IPv6: 48 or more) with UDP and right checksums."""
+    """Return an IP packet of 46 bytes (IPv6: 48) with UDP and right checksums."""
     payload = b"\0" * (18 if len(src) == 4 else 0)
-    size = 8 + len(payload)
-    header = struct.pack(">HHH", sport, dport, size)
-    pseudo = ones_sum(src + dst + struct.pack(">HH", UDP, size) + header + payload)
-    udp = header + struct.pack(">H", 0xFFFF - pseudo or 0xFFFF) + payload
+    udp = struct.pack(">HHHH", sport, dport, 8 + len(payload), 0) + payload
+    return with_ip(src, dst, UDP, udp, 6)
+
+
+def segment(src: bytes, dst: bytes, sport: int, dport: int, flags: int) -> bytes:
+    """Return an IP packet of 40 bytes (IPv6: 60) with TCP, no data and right checksums."""
+    tcp = struct.pack(">HHIIBBHI", sport, dport, 1, 1, 0x50, flags, 100, 0)
+    return with_ip(src, dst, TCP, tcp, 16)
+
+
+def with_ip(src: bytes, dst: bytes, protocol: int, l4: bytes, at: int) -> bytes:
+    """Put an IP header in front; at: where in l4 its checksum goes, which is 0 as yet."""
+    pseudo = ones_sum(src + dst + struct.pack(">HH", protocol, len(l4)) + l4)
+    l4 = l4[:at] + struct.pack(">H", 0xFFFF - pseudo or 0xFFFF) + l4[at + 2 :]
     if len(src) == 16:
-        return struct.pack(">IHBB", 6 << 28, size, UDP, 64) + src + dst + udp
-    head = struct.pack(">BBHIBB", 0x45, 0, 20 + size, 0, 64, UDP)
-    check = 0xFFFF - ones_sum(head + src + dst)
-    return head + struct.pack(">H", check) + src + dst + udp
+        return struct.pack(">IHBB", 6 << 28, len(l4), protocol, 64) + src + dst + l4
+    head = struct.pack(">BBHIBB", 0x45, 0, 20 + len(l4), 0, 64, protocol)
+    return head + struct.pack(">H", 0xFFFF - ones_sum(head + src + dst)) + src + dst + l4
 
 
-def frames(case: Case) -> tuple[list[tuple[int, bytes, bytes]], list[tuple[int, bytes, bytes]]]:
-    """Return the requests of all flows, and the replies of their real servers."""
-    client, vip = ("fd00:1::1", "fd00:9::1") if case.is_v6 else ("10.1.0.1", "10.9.0.1")
+def frames(case: Case, flags: int = ACK) -> tuple[list[Frame], list[Frame]]:
+    """Return the requests of all flows (TCP: with these flags), and the replies of their real
+    servers."""
+    client, vip = (
+        packed(a) for a in (("fd00:1::1", "fd00:9::1") if case.is_v6 else ("10.1.0.1", "10.9.0.1"))
+    )
     kind = b"\x86\xdd" if case.is_v6 else b"\x08\x00"
-    start = 54 if case.is_v6 else 34
-    vnet = struct.pack("=BBHHHH", 1, 0, 0, 0, start, 6) if case.partial else b""
+
+    def made(src: bytes, dst: bytes, sport: int, dport: int) -> bytes:
+        if case.protocol == TCP:
+            return segment(src, dst, sport, dport, flags)
+        return packet(src, dst, sport, dport)
+
     requests, replies = [], []
     for flow in range(FLOWS):
-        ask = packet(packed(client), packed(vip), 1024 + flow, PORT)
+        ask = made(client, vip, 1024 + flow, PORT)
         server = case.server(case.servers - flow % case.servers)  # round robin, newest first
-        answer = packet(server, packed(client), PORT, 1024 + flow)
-        requests.append((D0, vnet, D0_MAC + network.ROUTER_MAC + kind + ask))
-        replies.append((D1, vnet, D1_MAC + network.server_mac(1) + kind + answer))
+        answer = made(server, client, PORT, 1024 + flow)
+        requests.append((D0, case.vnet, D0_MAC + network.ROUTER_MAC + kind + ask))
+        replies.append((D1, case.vnet, D1_MAC + network.server_mac(1) + kind + answer))
     return requests, replies
 
 
@@ -115,8 +145,8 @@ def engine(case: Case) -> Engine:
     mask = 128 if case.is_v6 else 0xFFFFFFFF
     vip = packed("fd00:9::1" if case.is_v6 else "10.9.0.1")
     for other in range(1, case.services):
-        made.service_put((af, UDP, vip, PORT + other, 0), b"rr", 0, 0, mask, b"")
-    key = (af, UDP, vip, PORT, 0)
+        made.service_put((af, case.protocol, vip, PORT + other, 0), b"rr", 0, 0, mask, b"")
+    key = (af, case.protocol, vip, PORT, 0)
     made.service_put(key, b"rr", 0, 0, mask, b"")
     for number in range(1, case.servers + 1):
         server = case.server(number)
@@ -131,6 +161,8 @@ def run(case: Case, packets: int) -> None:
 
     made = engine(case)
     requests, replies = frames(case)
+    if case.protocol == TCP:
+        bench(made, frames(case, SYN)[0], FLOWS, FLOWS, NOW_NS)
     before = bench(made, requests, FLOWS, FLOWS, NOW_NS)
     verdicts = bench(made, replies if case.reply else requests, PREPARED, packets, NOW_NS)
     if before["sent"] != FLOWS or verdicts["sent"] != packets:

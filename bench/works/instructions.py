@@ -5,7 +5,17 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 
-from bench.bench_instructions import CASES, FLOWS, LONG, SHORT, command, count, has_counter
+from bench.bench_instructions import (
+    CASES,
+    FLOWS,
+    LONG,
+    SHORT,
+    TCP,
+    Case,
+    command,
+    count,
+    has_counter,
+)
 from bench.plan import Plan
 from bench.rows import Row
 from bench.say import say
@@ -24,6 +34,17 @@ def subject(case: str) -> str:
 SUBJECTS = tuple(dict.fromkeys(map(subject, CASES)))
 
 
+def described(case: Case) -> str:
+    """Say what a case has but its method and family."""
+    words = [f"{FLOWS:,} {'TCP' if case.protocol == TCP else 'UDP'} flows"]
+    words += (
+        [f"{case.services:,} services", f"{case.servers:,} servers"] if case.services > 1 else []
+    )
+    words += ["replies"] if case.reply else []
+    words += ["checksums left to the device"] if case.partial else []
+    return ", ".join(words)
+
+
 def run(plan: Plan) -> Iterator[Row]:
     """Yield a row for each case; the same program counts the same again, so one round is all."""
     by_perf = has_counter()
@@ -37,10 +58,9 @@ def run(plan: Plan) -> Iterator[Row]:
             continue
         short, long = (count(command(name, packets), by_perf) for packets in (SHORT, LONG))
         figure = (long - short) / (LONG - SHORT)
-        way = " reply" if case.reply else ""
         yield Row(
             work=NAME,
-            case=f"{FLOWS:,} flows{way}, {case.services:,} services, {case.servers:,} servers",
+            case=described(case),
             subject=subject(name),
             method=name.split("-")[0],
             family=6 if case.is_v6 else 4,

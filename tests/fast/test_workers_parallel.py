@@ -8,13 +8,12 @@ are exact with it.
 from __future__ import annotations
 
 import socket
-import struct
 import threading
 from collections.abc import Sequence
 
 import pytest
 
-from bench.bench_instructions import ones_sum, packet
+from bench.bench_instructions import packet, segment
 from lbfast._fastpath import drive
 from lbfast.control.tables import Engine
 from lbfast.replay import network
@@ -53,15 +52,6 @@ def server(number: int) -> bytes:
 
 def client(number: int) -> bytes:
     return packed("10.1.0.0")[:-2] + (256 + number).to_bytes(2, "big")
-
-
-def segment(src: bytes, dst: bytes, sport: int, dport: int, flags: int) -> bytes:
-    """Return a TCP segment without data, checksums right."""
-    head = struct.pack(">BBHIBB", 0x45, 0, 40, 0, 64, TCP)
-    tcp = struct.pack(">HHIIBBH", sport, dport, 1, 1, 0x50, flags, 100)
-    pseudo = ones_sum(src + dst + struct.pack(">HH", TCP, 20) + tcp + bytes(4))
-    head += struct.pack(">H", 0xFFFF - ones_sum(head + src + dst))
-    return head + src + dst + tcp + struct.pack(">HH", 0xFFFF - pseudo, 0)
 
 
 def from_client(raw: bytes) -> tuple[int, bytes, bytes]:
