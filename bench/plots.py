@@ -28,6 +28,7 @@ SETTINGS = {
     "axes.spines.right": False,
 }
 PNG_DPI = 90
+ACROSS = 3  # panels in a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,9 @@ def draw_bars(figure: Any, rows: Sequence[Row]) -> None:
     """Draw a panel for each case, a bar for each subject."""
     parts = panels(rows)
     most = max(map(len, parts.values()))
-    figure.set_size_inches(1 + 4 * len(parts), 1 + 0.26 * most)
+    across = min(len(parts), ACROSS)
+    down = -(-len(parts) // across)
+    figure.set_size_inches(1 + 4 * across, down * (1 + 0.26 * most))
     for axes, (heading, part) in zip(_axes(figure, len(parts)), parts.items(), strict=True):
         names = [row.subject for row in part]
         medians = [row.median for row in part]
@@ -116,7 +119,12 @@ def draw_lines(figure: Any, rows: Sequence[Row]) -> None:
 
 
 def _axes(figure: Any, count: int) -> list[Any]:
-    return list(figure.subplots(1, count, squeeze=False)[0])
+    """Return axes for so many panels, in rows of ACROSS."""
+    across = min(count, ACROSS)
+    axes = figure.subplots(-(-count // across), across, squeeze=False).flatten()
+    for spare in axes[count:]:
+        spare.remove()
+    return list(axes[:count])
 
 
 def draw(picture: Picture, rows: Sequence[Row], folder: Path) -> list[Path]:

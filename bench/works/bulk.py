@@ -18,7 +18,7 @@ from bench.turns import Comparison, Disturbed, Figures, by_turns, present, rows_
 from netns.web import wait_for_listener
 
 NAME = "bulk"
-SECONDS, QUICK_SECONDS = 260.0, 13.0
+SECONDS, QUICK_SECONDS = 235.0, 13.0
 SUBJECTS = tuple(EVERYBODY)
 ROUNDS, TURN_S, QUICK_TURN_S = 11, 2, 1
 CASE = "one flow, offloads on"

@@ -20,7 +20,7 @@ from bench.turns import Comparison, Disturbed, Figures, by_turns, present, rows_
 from bench.website import start_website
 
 NAME = "http"
-SECONDS, QUICK_SECONDS = 330.0, 18.0
+SECONDS, QUICK_SECONDS = 290.0, 18.0
 SUBJECTS = tuple(EVERYBODY)
 ROUNDS, TURN_S, QUICK_TURN_S = 15, 2, 1
 CONNECTIONS = 50

@@ -13,7 +13,7 @@ from bench.plan import Plan
 from bench.rows import Row
 
 NAME = "memory"
-SECONDS, QUICK_SECONDS = 30.0, 4.0
+SECONDS, QUICK_SECONDS = 20.0, 4.0
 SUBJECTS = {"lbfast": True, "lbfast-4k-pages": False}  # whether huge pages are allowed
 SIZES, QUICK_SIZES = {100_000: 2.0, 1_000_000: 4.0, 10_000_000: 15.0}, {100_000: 2.0}  # s each
 

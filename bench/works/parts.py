@@ -15,7 +15,7 @@ from bench.program import ROOT
 from bench.rows import Row, interval
 
 NAME = "parts"
-SECONDS, QUICK_SECONDS = 40.0, 7.0
+SECONDS, QUICK_SECONDS = 15.0, 7.0
 QUICK = "parse or checksum or dr-v4 or nat-request-v4"
 
 

@@ -19,7 +19,7 @@ from bench.turns import Comparison, Disturbed, Figures, by_turns, present, rows_
 from netns.web import wait_for_listener
 
 NAME = "pingpong"
-SECONDS, QUICK_SECONDS = 90.0, 8.0
+SECONDS, QUICK_SECONDS = 65.0, 8.0
 SUBJECTS = tuple(EVERYBODY)
 ROUNDS, COUNT, QUICK_COUNT = 25, 3000, 1000
 CASE = "one TCP connection, 64 bytes"

@@ -17,7 +17,7 @@ from bench.subjects.base import Place, endpoint
 from lbfast.selfcall import COMMAND, environment
 
 NAME = "scale"
-SECONDS, QUICK_SECONDS = 70.0, 8.0
+SECONDS, QUICK_SECONDS = 100.0, 8.0
 SUBJECT, LIMIT = "lbfast-dr", "reflector"
 SUBJECTS = (SUBJECT,)
 SIZES, QUICK_SIZES = (1, 10, 100, 1_000, 10_000), (1, 1_000)

@@ -13,7 +13,7 @@ from bench.plan import Plan
 from bench.rows import Row
 
 NAME = "workers"
-SECONDS, QUICK_SECONDS = 60.0, 6.0
+SECONDS, QUICK_SECONDS = 50.0, 6.0
 SUBJECTS = ("reflector", "lbfast-dr", "lbfast-dr-2w", "lbfast-nat", "lbfast-nat-2w")
 CASE = Case("60 bytes, 1,000 flows", Load(), SUBJECTS, 15)
 QUICK = Case("60 bytes, 1,000 flows", Load(seconds=0.25), SUBJECTS[:3], 2)
