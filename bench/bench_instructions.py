@@ -137,6 +137,12 @@ def frames(case: Case, flags: int = ACK) -> tuple[list[Frame], list[Frame]]:
     return requests, replies
 
 
+def opening(case: Case) -> list[list[Frame]]:
+    """Return the lots of frames that make the connections: afterwards they are established."""
+    first = [frames(case, SYN)[0]] if case.protocol == TCP else []
+    return [*first, frames(case)[0]]
+
+
 def engine(case: Case) -> Engine:
     """Return an engine with one service and its real servers in a known network."""
     made = Engine(seed=1, now_ns=NOW_NS, services=case.services)
@@ -160,13 +166,11 @@ def run(case: Case, packets: int) -> None:
     from lbfast._fastpath import bench
 
     made = engine(case)
+    opened = [bench(made, lot, FLOWS, FLOWS, NOW_NS)["sent"] for lot in opening(case)]
     requests, replies = frames(case)
-    if case.protocol == TCP:
-        bench(made, frames(case, SYN)[0], FLOWS, FLOWS, NOW_NS)
-    before = bench(made, requests, FLOWS, FLOWS, NOW_NS)
     verdicts = bench(made, replies if case.reply else requests, PREPARED, packets, NOW_NS)
-    if before["sent"] != FLOWS or verdicts["sent"] != packets:
-        raise SystemExit(f"not all were sent: {before}, {verdicts}, {made.reasons()}")
+    if set(opened) != {FLOWS} or verdicts["sent"] != packets:
+        raise SystemExit(f"not all were sent: {opened}, {verdicts}, {made.reasons()}")
 
 
 def command(name: str, packets: int) -> list[str]:

@@ -95,7 +95,7 @@ def _add_sizes(parser: argparse.ArgumentParser) -> None:
         help=f"size of the table of real servers, at most {MAX_SERVERS} (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--services", type=_number(MAX_SERVICES), default=1 << 12, metavar="N",
+        "--services", type=_number(MAX_SERVICES), default=1 << 14, metavar="N",
         help=f"size of the table of virtual services, at most {MAX_SERVICES} "
         "(default: %(default)s)",
     )  # fmt: skip

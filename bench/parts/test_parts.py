@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench.bench_instructions import CASES, FLOWS, Case, engine, frames
+from bench.bench_instructions import CASES, FLOWS, Case, engine, frames, opening
 from bench.schedulers import BUILT_IN, KEY
 from bench.schedulers import engine as many_servers
 from bench.schedulers import frames as syns
@@ -39,9 +39,9 @@ def test_transmit(benchmark: Any, name: str) -> None:
     """A packet of an established connection, from a frame in memory to one ready to be sent."""
     case: Case = CASES[name]
     made = engine(case)
+    for lot in opening(case):
+        assert Prepared(made, lot, FLOWS).run(NOW_NS) == FLOWS
     requests, replies = frames(case)
-    first = Prepared(made, requests, FLOWS)
-    assert first.run(NOW_NS) == FLOWS
     measured = Prepared(made, replies if case.reply else requests, FLOWS)
     sent = benchmark.pedantic(measured.run, (NOW_NS,), setup=measured.fill, rounds=ROUNDS)
     assert sent == FLOWS

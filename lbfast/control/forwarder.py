@@ -48,7 +48,7 @@ class Plan:
     workers: int = 1
     connections: int = 1 << 20
     servers: int = 1 << 14
-    services: int = 1 << 12
+    services: int = 1 << 14
     rx_usecs: int = RX_USECS
     toa: str | None = None  # one of TOA; None keeps what was set
     scheduler_files: tuple[str, ...] = ()
