@@ -91,7 +91,7 @@ def _add_sizes(parser: argparse.ArgumentParser) -> None:
         help="size of the connection table (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--servers", type=_number(MAX_SERVERS), default=1 << 14, metavar="N",
+        "--servers", type=_number(MAX_SERVERS), default=1 << 15, metavar="N",
         help=f"size of the table of real servers, at most {MAX_SERVERS} (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(

@@ -47,7 +47,7 @@ class Plan:
     interfaces: tuple[str, ...] = ()
     workers: int = 1
     connections: int = 1 << 20
-    servers: int = 1 << 14
+    servers: int = 1 << 15
     services: int = 1 << 14
     rx_usecs: int = RX_USECS
     toa: str | None = None  # one of TOA; None keeps what was set

@@ -12,7 +12,7 @@ from lbfast.control.tables import open_engine
 from lbfast.daemon import main
 from lbfast.errors import ControlError
 
-USUAL = Sizes(1 << 20, 1 << 14, 1 << 14)
+USUAL = Sizes(1 << 20, 1 << 15, 1 << 14)
 
 
 def test_usual_sizes_fit_into_a_small_machine() -> None:
