@@ -69,4 +69,4 @@ def default_runner() -> Runner:
 def _first_line(text: str) -> str:
     """Returns what nft says without the place in a file that nobody has."""
     line = text.strip().split("\n", 1)[0]
-    return re.sub(r"^\S+:\d+:\d+-\d+: Error: ", "", line) or "refused without a reason"
+    return re.sub(r"^(\S+:\d+:\d+-\d+: |\w+: )?Error: ", "", line) or "refused without a reason"

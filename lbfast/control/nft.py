@@ -66,11 +66,24 @@ class Rules:
     def install(self, plan: SteeringPlan) -> None:
         """Makes the table, in one transaction with the removal of an earlier one."""
         chains = "".join(_base_chain(i, name) for i, name in sorted(self._interfaces.items()))
-        self._run(
-            f"add table netdev {self.table}\ndelete table netdev {self.table}\n"
-            f"table netdev {self.table} {{\n{_body(plan)}{chains}}}\n"
-        )
+        try:
+            self._run(
+                f"add table netdev {self.table}\ndelete table netdev {self.table}\n"
+                f"table netdev {self.table} {{\n{_body(plan)}{chains}}}\n"
+            )
+        except NftError as error:
+            self._need_the_family(error)
+            raise
         self._plan = plan
+
+    def _need_the_family(self, error: NftError) -> None:
+        """Raises NftError that says so if it is the family that the kernel does not have."""
+        try:
+            self.remove()
+        except NftError:
+            raise NftError(
+                f"{error}: the kernel must have nftables' netdev family (CONFIG_NF_TABLES_NETDEV)"
+            ) from error
 
     def update(self, plan: SteeringPlan) -> None:
         """Changes what differs; makes the table anew if somebody removed it meanwhile."""
