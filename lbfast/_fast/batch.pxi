@@ -76,7 +76,6 @@ cdef inline void run_end(worker_t *w, uint32_t n, uint64_t bytes, bint reply) no
     """Count n packets that were sent, with so many bytes from the IP header on."""
     w.nouts += n
     w.plain += n
-    w.frames += n
     w.verdicts[<int>SENT] += n
     if reply:
         w.total.outpkts += n
@@ -136,7 +135,7 @@ cdef inline void batch_look(
     engine_t *e, worker_t *w, batch_t *b, bint reply
 ) noexcept nogil:
     """Hash the plain packets and fetch their buckets, classify the others."""
-    cdef uint64_t mac = mac_word(b.mac), bytes = 0
+    cdef uint64_t mac = mac_word(b.mac)
     cdef uint32_t kind, bucket, mask = e.bucket_mask, generation = e.generation
     cdef const uint32_t *buckets = e.buckets
     cdef const frame_t *f = b.frames
@@ -146,7 +145,6 @@ cdef inline void batch_look(
         kind = plain_kind(f, mac, &q.ip_len)
         if LB_LIKELY(kind != PLAIN_NOT):
             bucket = flow_hash(e.mix, f.data + 14, kind, reply) & mask
-            bytes += f.len
             q.key = generation + kind
             q.bucket = bucket
             LB_PREFETCH(&buckets[bucket])
@@ -154,7 +152,6 @@ cdef inline void batch_look(
             batch_other(e, w, b, q)
         f += 1
         q += 1
-    w.bytes += bytes
     if LB_UNLIKELY(e.nworkers > 1):
         batch_disown(e, w, b)
 
@@ -182,7 +179,6 @@ cdef void batch_disown(engine_t *e, worker_t *w, batch_t *b) noexcept nogil:
         bucket = flow_hash(e.mix, b.frames[i].data + 14, b.plains[i].key, b.reply)
         b.plains[i].bucket = bucket & e.bucket_mask
         if hash_owner(e, bucket) != w.index:
-            w.bytes -= b.frames[i].len
             batch_other(e, w, b, &b.plains[i])
 
 
@@ -279,7 +275,6 @@ cdef void batch_one(engine_t *e, worker_t *w, batch_t *b, uint32_t i) noexcept n
         if batch_turns(e, w, b, i):
             b.turned += 1
             return
-        w.bytes -= b.frames[i].len
         batch_classify(e, w, b, i)
     if b.verdicts[i] == NEXT:
         settle(w, &b.pkts[i], NEXT)

@@ -130,8 +130,6 @@ cdef verdict_t hand_over(worker_t *w, const pkt_t *p, uint32_t receiver) noexcep
     one.frag_max = p.frag_max
     one.df_seen = p.df_seen
     one.vnet = p.vnet
-    w.frames -= 1                # the receiver counts it
-    w.bytes -= p.len
     w.handed += 1
     w.to_wake |= <uint32_t>1 << receiver
     lb_publish(&q.head, head + 1)

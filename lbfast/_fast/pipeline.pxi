@@ -11,8 +11,6 @@ cdef verdict_t classify(worker_t *w, pkt_t *p, const uint8_t *mac) noexcept nogi
     is, whether it is ours, and where its connection would be (fetched ahead)."""
     cdef engine_t *e = <engine_t *>w.engine
     cdef verdict_t v
-    w.frames += 1
-    w.bytes += p.len
     v = parse(w, p, mac)
     if v == NEXT:
         v = steer(w, p)
@@ -85,8 +83,6 @@ cdef verdict_t fragment_stage(worker_t *w, pkt_t *p) noexcept nogil:
     cdef verdict_t v = frag_defrag(w, p)
     if v != NEXT:
         return v
-    w.frames -= 1                         # it was counted in pieces
-    w.bytes -= p.len
     v = classify(w, p, p.data)
     if v == NEXT and e.nworkers > 1 and packet_owner(e, w, p) != w.index:
         v = hand_over(w, p, packet_owner(e, w, p))

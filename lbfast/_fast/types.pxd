@@ -466,8 +466,6 @@ ctypedef struct worker_t:
     uint64_t handed            # packets that another worker got from this one
     uint32_t to_wake           # bits of the workers that this batch had something for
     uint32_t pad2
-    uint64_t frames
-    uint64_t bytes
 
 ctypedef struct slot_t:        # of map_t
     addr_t addr
