@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A command already split into words; it never passes through a shell by itself.
+    """A command already split into words; it never passes through a shell.
 
     `user` and `group` are account names, or empty for the account lbfast itself runs under: the
     configuration has already put `script_user` or `keepalived_script` in their place.
@@ -16,4 +16,4 @@ class Script:
     argv: tuple[str, ...]  # at least the program
     user: str = ""
     group: str = ""
-    shell_reads: bool = False  # the form `</path`: a shell reads argv[0] as its standard input
+    is_opened: bool = False  # the form `</path`: argv[0] is a file to open, nothing of it runs

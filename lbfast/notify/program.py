@@ -1,8 +1,8 @@
 """Runs the programs that the configuration names: by argument vector, as a given user.
 
 A program gets a process group of its own, no input, no output, and the environment of the daemon
-without what would let it be hijacked.  No words pass through a shell, except where the
-configuration says that a shell is to read a file (`</path`).
+without what would let it be hijacked.  No words pass through a shell.  Where the configuration
+says `</path`, the program is our own `opening`: it opens that file, and nothing of the file runs.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ import os
 import pwd
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
-from typing import IO, Any
+from pathlib import Path
+from typing import Any
 
 from lbfast.errors import ConfigError
 from lbfast.model.script import Script
 
 logger = logging.getLogger(__name__)
 
-SHELL = "/bin/sh"
+_OPENING = Path(__file__).with_name("opening.py")
 _PATIENCE_S = 0.5  # with a program that has been killed
 _UNSAFE = ("IFS", "LD_PRELOAD", "LD_LIBRARY_PATH")
 
@@ -48,23 +50,28 @@ def account(script: Script) -> dict[str, Any]:
 def spawn(script: Script, *arguments: str) -> subprocess.Popen[bytes]:
     """Starts a program; OSError if it cannot be, ConfigError for an unknown account."""
     environment = {name: value for name, value in os.environ.items() if name not in _UNSAFE}
-    with contextlib.ExitStack() as files:
-        source: int | IO[bytes] = subprocess.DEVNULL
-        words = [*script.argv, *arguments]
-        if script.shell_reads:
-            source = files.enter_context(open(script.argv[0], "rb"))
-            words = [SHELL, "-s", *words[1:]]
-        process = subprocess.Popen(
-            words,
-            stdin=source,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            process_group=0,
-            **account(script),
-        )
+    owner = account(script)
+    words = [*script.argv, *arguments]
+    if script.is_opened:
+        # it changes its user by itself: that one may not be able to start our Python
+        owner, words = {}, _opening(script.argv[0], owner)
+    process = subprocess.Popen(
+        words,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        process_group=0,
+        **owner,
+    )
     _plain_scheduling(process.pid)
     return process
+
+
+def _opening(path: str, owner: dict[str, Any]) -> list[str]:
+    """Returns the words of the program that opens a file as somebody."""
+    identity = [str(owner["user"]), str(owner["group"])] if owner else []
+    return [sys.executable, "-I", "-S", str(_OPENING), path, *identity]
 
 
 def _plain_scheduling(pid: int) -> None:

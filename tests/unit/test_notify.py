@@ -69,13 +69,40 @@ def test_program_has_a_group_of_its_own_and_no_dangerous_environment(
     assert text.split()[0] == text.split()[-1]
 
 
-def test_shell_reads_a_file_only_where_the_configuration_says_so(tmp_path: Path) -> None:
-    file = tmp_path / "notify"
-    file.write_text(f"echo $1 >{tmp_path}/out\n")
-    assert run(Script((str(file), "word"), shell_reads=True)) == 0
-    assert (tmp_path / "out").read_text() == "word\n"
-    with pytest.raises(PermissionError):
-        spawn(Script((str(file),)))
+def test_file_to_open_is_opened_and_nothing_of_it_runs(tmp_path: Path) -> None:
+    file, sign = tmp_path / "healthy", tmp_path / "sign"
+    for text in (f"touch {sign}\n", f"#!/bin/sh\ntouch {sign}\n"):
+        file.write_text(text)
+        file.chmod(0o777)
+        assert run(Script((str(file),), is_opened=True)) == 0
+        assert not sign.exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/no/such", 2), ("/dev/tcp/127.0.0.1/80", 2), ("/dev/null", 0), ("/", 0), ("/*; true", 2)],
+)
+def test_file_to_open_says_whether_it_could_be(path: str, status: int) -> None:
+    assert run(Script((path,), is_opened=True)) == status
+
+
+def test_file_that_cannot_be_opened_now_holds_up_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    script = Script((str(tmp_path / "fifo"),), is_opened=True)
+    assert run(script, lambda program: program.signal(signal.SIGTERM)) == -signal.SIGTERM
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_file_is_opened_as_the_user_it_is_given(tmp_path: Path) -> None:
+    for parent in tmp_path.parents[:3]:
+        parent.chmod(parent.stat().st_mode | 0o011)
+    tmp_path.chmod(0o711)
+    file = tmp_path / "healthy"
+    file.touch()
+    script = Script((str(file),), "nobody", is_opened=True)
+    for mode, status in ((0o644, 0), (0o640, 2), (0o600, 2)):  # the group is root's too
+        file.chmod(mode)
+        assert run(script) == status
 
 
 @pytest.mark.covers("CHK-29")

@@ -14,6 +14,12 @@ from lbfast.model.script import Script
 DEFAULT_ACCOUNT = "keepalived_script"
 
 
+def _opened(word: str) -> str:
+    """Returns the path of `</path`, "" if a word is none: blanks may stand behind the sign."""
+    path = word[1:].lstrip(" \t") if word.startswith("<") else ""
+    return path if path.startswith("/") else ""
+
+
 @dataclass(slots=True)
 class Context:
     host: Host
@@ -77,16 +83,15 @@ class Context:
             return None
         loss = Severity.ERROR if is_tracked else Severity.NOTE
         word, *rest = draft.argv
-        program = word.removeprefix("<")
-        path = self.host.find_program(program)
+        if opened := _opened(word):
+            return self._opening(draft, opened, user, loss)
+        path = self.host.find_program(word)
         if not path:
-            self._add(draft, loss, f"{program} not found", "not run")
+            self._add(draft, loss, f"{word} not found", "not run")
             return None
         account = self._account(draft, user, loss)
         if account is None:
             return None
-        if word != program:
-            return Script((path, *rest), *account, shell_reads=True)
         if self._is_root(account[0]) and self.host.is_insecure(path) and self.is_secure:
             self._add(draft, loss, f"{path} can be changed by others than root", "not run")
             return None
@@ -95,6 +100,20 @@ class Context:
             self._add(draft, Severity.NOTE, f"{word} cannot be executed", "not run")
             return None
         return Script((path, *rest), *account)
+
+    def _opening(
+        self, draft: ScriptDraft, path: str, user: tuple[str, str], loss: Severity
+    ) -> Script | None:
+        """Returns `</path`: whether the file is there, and who may write it, does not matter."""
+        account = self._account(draft, user, loss)
+        if account is None:
+            return None
+        if rest := draft.argv[1:]:
+            self._add(
+                draft, Severity.NOTE, f"{' '.join(rest)!r} behind {draft.argv[0]} is not run",
+                "expected the file alone; it is only opened",
+            )  # fmt: skip
+        return Script((path,), *account, is_opened=True)
 
     def _account(
         self, draft: ScriptDraft, user: tuple[str, str], loss: Severity

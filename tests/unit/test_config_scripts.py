@@ -1,0 +1,56 @@
+"""What the reading makes of programs that are only opened."""
+
+from __future__ import annotations
+
+import pytest
+
+from lbfast.config.load import Loaded
+from lbfast.model.check import MiscCheck
+from lbfast.model.script import Script
+from tests.unit.config_host import MemoryHost, read
+
+SECURE = "global_defs {\n script_user root\n enable_script_security\n}\n"
+TEXT = (
+    'vrrp_script x {{\n script "{0}"\n}}\n'
+    "vrrp_instance V {{\n interface eth0\n virtual_router_id 3\n virtual_ipaddress {{\n 10.0.0.1\n"
+    ' }}\n track_script {{\n x\n }}\n notify_master "{0}"\n}}\n'
+    "virtual_server 10.0.0.1 80 {{\n lb_algo rr\n lb_kind DR\n protocol TCP\n"
+    ' real_server 10.0.0.2 80 {{\n MISC_CHECK {{\n misc_path "{0}"\n }}\n }}\n}}\n'
+)
+
+
+def load(command: str, host: MemoryHost | None = None, head: str = SECURE) -> Loaded:
+    return read(head + TEXT.format(command), host)
+
+
+def programs(loaded: Loaded) -> list[Script | None]:
+    """The programs of the vrrp_script, the notification and the check."""
+    configuration = loaded.configuration
+    (script,), (instance,) = configuration.vrrp.scripts, configuration.vrrp.instances
+    (check,) = configuration.check.services[0].servers[0].checkers
+    assert isinstance(check, MiscCheck)
+    return [script.script, instance.notify.master, check.script]
+
+
+@pytest.mark.parametrize("sign", ["</path", "'< /path'"])
+def test_file_to_open_may_be_missing_and_anybody_s(sign: str) -> None:
+    host = MemoryHost(insecure=frozenset(("/path",)), not_executable=frozenset(("/path",)))
+    for head in (SECURE, "global_defs {\n script_user root\n}\n"):
+        loaded = load(sign, host, head)
+        assert loaded.findings.exit_status() == 0
+        assert list(loaded.findings) == []
+        assert programs(loaded) == [Script(("/path",), "root", is_opened=True)] * 3
+
+
+def test_words_behind_a_file_to_open_are_not_run() -> None:
+    loaded = load("</path; touch /sign")
+    assert loaded.findings.exit_status() == 0
+    assert "'touch /sign' behind </path; is not run" in str(next(iter(loaded.findings)))
+    assert programs(loaded) == [Script(("/path;",), "root", is_opened=True)] * 3
+
+
+@pytest.mark.parametrize("command", ["<true", "< /bin/true", "<bin/true"])
+def test_sign_without_a_whole_path_is_a_program_nobody_finds(command: str) -> None:
+    loaded = load(command)
+    assert loaded.findings.exit_status() == 5
+    assert loaded.configuration.vrrp.scripts == ()
