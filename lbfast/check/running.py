@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from lbfast.check.base import Probe, Result
 from lbfast.check.inherit import Schedule
@@ -14,8 +14,6 @@ from lbfast.check.names import check_name
 from lbfast.check.state import Change
 from lbfast.model import ServerKey, ServiceKey
 from lbfast.model.check import Checker, MiscCheck
-
-logger = logging.getLogger(__name__)
 
 Owner = ServiceKey | str  # what a virtual service is known by
 
@@ -43,7 +41,14 @@ class Subscriber(NamedTuple):
     server: ServerKey
 
 
-Listener = Callable[["Watch", Change, Result], None]
+class Listener(Protocol):
+    """Who hears of a check; it knows the names of servers and services."""
+
+    def heard(self, check: Watch, change: Change, result: Result) -> None:
+        """Takes a change of the state, or of the weight."""
+
+    def say(self, check: Watch, level: int, words: str) -> None:
+        """Logs words about a check, with the names of all that subscribed to it."""
 
 
 class Watch:
@@ -144,12 +149,12 @@ class RunningCheck(Watch):
         schedule = self.key.schedule
         if result.ok is None:
             if is_news:  # said once, not at every try
-                logger.warning("%s: %s", self.kind, result.reason)
+                self._listener.say(self, logging.WARNING, f": {result.reason}")
             change, delay_s = Change.NONE, schedule.delay_loop_s
         else:
             change, delay_s = self.machine.result(result.ok, schedule)
             if self._logs_all and not result.ok and change is Change.NONE:
-                logger.info("%s failed: %s", self.kind, result.reason)
+                self._listener.say(self, logging.INFO, f" failed: {result.reason}")
         if self._from_start:
             delay_s = max(0.0, self._began_s + delay_s - self._loop.time())
         self._timer = self._loop.call_later(delay_s, self._due)
@@ -157,7 +162,7 @@ class RunningCheck(Watch):
         if is_weighty:
             self.weight = result.weight
         if is_weighty or change is not Change.NONE:
-            self._listener(self, change, result)
+            self._listener.heard(self, change, result)
 
 
 class EventCheck(Watch):
@@ -187,4 +192,4 @@ class EventCheck(Watch):
         if was_up is not self._is_up:
             change = Change.UP if self._is_up else Change.DOWN
         if not is_silent and (change is not Change.NONE or was_share != self.share):
-            self._listener(self, change, result)
+            self._listener.heard(self, change, result)

@@ -27,7 +27,7 @@ from lbfast.check.base import Result
 from lbfast.check.effects import Known, ServiceStatus
 from lbfast.check.inherit import inhibited, resolve, schedule_of
 from lbfast.check.kinds import Surroundings
-from lbfast.check.names import check_name, server_name
+from lbfast.check.names import server_name, service_name
 from lbfast.check.running import EventCheck, Identity, Key, Owner, RunningCheck, Subscriber, Watch
 from lbfast.check.sources import Sources
 from lbfast.check.state import Change
@@ -195,10 +195,10 @@ class HealthChecks:
 
     def _make(self, key: Key) -> Watch:
         if isinstance(key.identity.check, FileCheck | BfdCheck):
-            return EventCheck(key, self._heard)
+            return EventCheck(key, self)
         owner = key.identity.owner
         suspended = None if owner is None else lambda: self._is_suspended(owner)
-        return RunningCheck(key, self._around, self._heard, suspended)
+        return RunningCheck(key, self._around, self, suspended)
 
     def _drop(self, key: Key, subscribers: list[Subscriber]) -> None:
         for subscriber in subscribers:
@@ -240,23 +240,30 @@ class HealthChecks:
 
     # what follows
 
-    def _heard(self, check: Watch, change: Change, result: Result) -> None:
-        kind = check_name(check.key.identity.check)
+    def heard(self, check: Watch, change: Change, result: Result) -> None:
+        """Does what follows from a change of a check, for every service that has it."""
+        if change in (Change.DOWN, Change.STILL_DOWN):
+            self.say(check, logging.INFO, f" failed: {result.reason}")
+        elif change is Change.UP:
+            self.say(check, logging.INFO, " succeeded")
         for owner, at in check.subscribers:
             status = self.services[owner]
-            name = server_name(status.config, at)
             share = share_of(check, status.servers[at].config)
             if change is Change.DOWN:
-                logger.info("%s on service %s failed: %s", kind, name, result.reason)
-                reason = f"{kind} failed on service: {result.reason}"
+                reason = f"{check.kind} failed on service: {result.reason}"
                 self._do(status.down(at, check.key, reason))
             self._do(status.share(at, check.key, share))
             if change is Change.UP:
-                logger.info("%s on service %s succeeded", kind, name)
-                self._do(status.up(at, check.key, f"{kind} succeeded on service"))
+                self._do(status.up(at, check.key, f"{check.kind} succeeded on service"))
             elif change is Change.STILL_DOWN:
-                logger.info("%s on service %s failed: %s", kind, name, result.reason)
                 self._do(status.still_down(at))
+
+    def say(self, check: Watch, level: int, words: str) -> None:
+        """Logs words about a check: one line for every server and service that has it."""
+        for owner, at in check.subscribers:
+            config = self.services[owner].config
+            server, service = server_name(config, at), service_name(config)
+            logger.log(level, "%s on service %s of %s%s", check.kind, server, service, words)
 
     def _do(self, actions: Iterable[Action]) -> None:
         """Does what follows from a result, after what is still to be done of a configuration."""

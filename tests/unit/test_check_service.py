@@ -128,6 +128,9 @@ def test_all_failures_are_logged_on_demand(caplog: pytest.LogCaptureFixture) -> 
 
     assert asyncio.run(test(False)) == 1
     assert asyncio.run(test(True)) >= 4
+    failed = [line for line in caplog.messages if "status code 500" in line]
+    name = f"HTTP_GET on service [{RS}]:tcp:80 of [10.7.0.100]:tcp:80 failed: "
+    assert all(line.startswith(name) for line in failed)
 
 
 # the balancer
@@ -364,6 +367,8 @@ def test_trouble_of_our_own_is_said_when_it_begins(
     go(test())
     said = [one for one in caplog.messages if "no connection to" in one]
     assert len(said) in lines
+    name = f"TCP_CHECK on service [{RS}]:tcp:80 of [10.7.0.100]:tcp:80: "
+    assert all(line.startswith(name) for line in said)
 
 
 def test_bfd_session_takes_a_server_down_and_up() -> None:
