@@ -154,6 +154,36 @@ def _family(given: Statement) -> int:
     return known[given.word()]
 
 
+def _known_family(draft: Draft) -> int:
+    """Returns the family that a virtual_server has so far, 0 where nothing has said it yet.
+
+    Servers that are reached by a tunnel may be of another, so they say nothing.
+    """
+    if "endpoint" in draft:
+        return AF_INET if len(draft.get("endpoint")[0]) == 4 else AF_INET6
+    if "ip_family" in draft:
+        return int(draft.get("ip_family"))
+    return first_family(draft)
+
+
+def first_family(draft: Draft) -> int:
+    """Returns the family of the first real server that is not behind a tunnel, 0 without one."""
+    default = draft.get("method", MethodWords(Method.MASQ))
+    for server in draft.get("servers", []):
+        if server.get("method", default).method is not Method.TUNNEL:
+            return AF_INET if len(server.get("endpoint")[0]) == 4 else AF_INET6
+    return 0
+
+
+def _ip_family(loader: Loader, draft: Draft, given: Statement) -> None:
+    """Takes the family of a mark or group, unless another is known already."""
+    wanted, known = _family(given), _known_family(draft)
+    if known not in (0, wanted):
+        name = "inet" if known == AF_INET else "inet6"
+        raise Bad(f"{given.word()}, but the service is {name} already", "ignored")
+    draft.put("ip_family", wanted, given.place)
+
+
 def _scheduler_flag(flag: ServiceFlags) -> Call:
     """A flag of sh and mh, whose bits are the same; the scheduler is judged when all is read."""
 
@@ -340,7 +370,7 @@ VIRTUAL_SERVER: Table = {
     "flag-1": _plain_flag(ServiceFlags.SCHED1),
     "flag-2": _plain_flag(ServiceFlags.SCHED2),
     "flag-3": _plain_flag(ServiceFlags.SCHED3),
-    "ip_family": Value("ip_family", _family),
+    "ip_family": Call(_ip_family),
     "snmp_name": Ignored(_SNMP, _words_of_snmp),
     "hashed": Call(_hashed),
     "local_address": own(Call(_local_address)),

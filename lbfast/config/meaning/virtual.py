@@ -14,6 +14,7 @@ from lbfast.config.keywords.virtual import (
     HASHING,
     GroupEntry,
     MethodWords,
+    first_family,
 )
 from lbfast.config.meaning.checkers import checkers, timing
 from lbfast.config.meaning.context import Context
@@ -142,6 +143,31 @@ class Service:
             return int(mask)  # as inet_aton reads a lone number: it is an address
         return int(mask) if of == af else plain
 
+    # ---- families
+
+    def _address(self) -> GroupEntry | None:
+        return next((entry for entry in self.list if not entry.fwmark), None)
+
+    def _family(self) -> int:
+        """Returns the family of addresses, else ip_family, else of the first server; 0: any."""
+        address = self._address()
+        if address:
+            return family(address.addr)
+        return int(self.draft.get("ip_family", 0)) or first_family(self.draft)
+
+    def _takes(self, addr: bytes, method: MethodWords) -> bool:
+        """Returns whether a server may be of its family: behind a tunnel of any."""
+        return method.method is Method.TUNNEL or self._family() in (0, family(addr))
+
+    def judge_family(self) -> None:
+        """Reports an ip_family that is not that of the group's addresses."""
+        address = self._address()
+        if address and self.draft.get("ip_family") not in (None, family(address.addr)):
+            is_tunnel = self.method.method is Method.TUNNEL  # keepalived's check is silent then
+            report = self.context.findings.note if is_tunnel else self.context.findings.error
+            what = "ip_family is not that of the addresses"
+            report(self.draft.at("ip_family"), f"{self.name}: {what}", "ignored")
+
     # ---- real servers
 
     def servers(self) -> list[CheckedServer]:
@@ -160,8 +186,8 @@ class Service:
     def _server(self, draft: Draft) -> CheckedServer | None:
         addr, port = draft.get("endpoint")
         method: MethodWords = draft.get("method", self.method)
-        address = next((entry for entry in self.list if not entry.fwmark), None)
-        if address and len(address.addr) != len(addr) and method.method is not Method.TUNNEL:
+        address = self._address()
+        if not self._takes(addr, method):
             self.error(draft.place, f"real_server {text_of(addr)} is of another family", "removed")
             return None
         port = self._port(draft, method.method, port, address)
@@ -207,8 +233,8 @@ class Service:
             return None
         addr, port = draft.get("sorry_server")
         method: MethodWords = draft.get("sorry_method", self.method)
-        address = next((entry for entry in self.list if not entry.fwmark), None)
-        if address and len(address.addr) != len(addr) and method.method is not Method.TUNNEL:
+        address = self._address()
+        if not self._takes(addr, method):
             self.error(draft.at("sorry_server"), "sorry_server of another family", "removed")
             return None
         port = self._port(draft, method.method, port, address)
@@ -240,11 +266,12 @@ class Service:
         self.list = self.entries()
         if not self.list:
             return None
+        self.judge_family()
         servers = self.servers()
         if not servers:
             self.error(draft.place, "no real_server", "ignored")
             return None
-        services = self.services(servers[0].server.key.af)
+        services = self.services(self._family() or servers[0].server.key.af)
         quorum, hysteresis = self.quorum(servers)
         fields: dict[str, Any] = {
             name: draft.get(name, False) for name in ("omega", "ha_suspend", "inhibit_on_failure")
