@@ -222,3 +222,31 @@ def test_word_of_a_route_without_effect_is_said() -> None:
 def test_own_condition_is_true_for_us_alone() -> None:
     text = f"global_defs {{\n @{OURS} router_id A\n @^{OURS} router_id B\n}}\n"
     assert read(text).configuration.vrrp.settings.router_id == "A"
+
+
+@pytest.mark.parametrize("word", ["interval", "timeout"])
+@pytest.mark.parametrize(
+    ("value", "seconds", "expected"),
+    [
+        pytest.param("1", 1.0, 0, id="one"),
+        pytest.param("+1", 1.0, 0, id="a sign"),
+        pytest.param("4294", 4294.0, 0, id="the most"),
+        pytest.param("0.5", 0.5, 5, id="a half"),
+        pytest.param("1.5", 1.5, 5, id="one and a half"),
+        pytest.param("5.0", 5.0, 5, id="a whole number with decimals"),
+        pytest.param("0", 1.0, 5, id="none"),
+        pytest.param("-1", None, 5, id="less than none"),
+        pytest.param("4295", None, 5, id="too much"),
+        pytest.param("1000001", None, 5, id="far too much"),
+    ],
+)
+def test_period_of_a_script_may_have_decimals_at_the_cost_of_the_status(
+    word: str, value: str, seconds: float | None, expected: int
+) -> None:
+    security = "global_defs {\n enable_script_security\n script_user root\n}\n"
+    script = f"vrrp_script S {{\n script /bin/true\n {word} {value}\n}}\n"
+    loaded = read(security + script + INSTANCE % "track_script {\n S\n }")
+    assert loaded.findings.exit_status() == expected
+    assert bool(notes(loaded)) == ("." in value)
+    if seconds is not None:
+        assert getattr(loaded.configuration.vrrp.scripts[0], f"{word}_us") == seconds * 1_000_000

@@ -20,7 +20,6 @@ from lbfast.config.values import (
     address,
     integer,
     micros,
-    timer_us,
     whole,
 )
 from lbfast.config.words import split_script
@@ -126,10 +125,29 @@ def _milliseconds(low: int, high: int) -> Callable[[Statement], int]:
     return lambda given: micros(given.word(), low * 1000, high * 1000, 1000)
 
 
+def _script_period(field: str) -> Call:
+    """Reads the seconds of a vrrp_script; decimals are newer than keepalived 2.2."""
+
+    def read(loader: Loader, draft: Draft, given: Statement) -> None:
+        word = given.word()
+        if word.lstrip("+").strip("0") == "" and word:
+            loader.bad(given, Bad(f"{word!r}", "expected more than 0; 1 is used"))
+            draft.put(field, MICRO, given.place)
+            return
+        value = micros(word, 1000, _MAX_PERIOD_US)
+        if "." in word:
+            loader.source.differ(given.place, f"{given.keyword} takes whole seconds only there")
+            if loader.source.as_keepalived:
+                raise Bad(f"{word!r}", "expected whole seconds")
+        draft.put(field, value, given.place)
+
+    return Call(read)
+
+
 VRRP_SCRIPT: Table = {
     "script": Call(checking_script),
-    "interval": Value("interval_us", timer_us(1000, _MAX_PERIOD_US)),
-    "timeout": Value("timeout_us", timer_us(1000, _MAX_PERIOD_US)),
+    "interval": _script_period("interval_us"),
+    "timeout": _script_period("timeout_us"),
     "weight": weight(MAX_WEIGHT, is_fatal=True),
     "rise": Value("rise", integer(1, INT_MAX)),
     "fall": Value("fall", integer(1, INT_MAX)),
