@@ -39,7 +39,7 @@ fuzz: base ## ten million frames under AddressSanitizer (ARGS="--frames N --seed
 	@$(PY) tools/fuzz.py --asan $(ARGS)
 
 bench: peers ## the benches, each with its figure on the last line
-	@$(PY) tools/bench.py $(ARGS)
+	@exec $(PY) tools/bench.py $(ARGS)
 
 prove: peers ## measure the project's claims, one JSON line each (CLAIM=name for one)
 	@$(PY) tools/prove.py $(CLAIM)

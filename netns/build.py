@@ -30,6 +30,7 @@ BASE_SYSCTLS = (
     Sysctl("net.ipv6.conf.default.accept_dad", "0"),
     Sysctl("net.ipv6.conf.default.accept_ra", "0"),
 )
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 class Net:
@@ -187,12 +188,22 @@ def _ip(what: str, commands: Sequence[str] | Iterator[str], namespace: str = "")
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back until the removal is over."""
+    """Hold Ctrl-C and SIGTERM back until the removal is over.
+
+    Blocked, they do not end the commands that remove either; a thread that has them unblocked may
+    still get them, so they are noted meanwhile, and raised again at the end.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    came: list[int] = []
+    before = {n: signal.signal(n, lambda number, _: came.append(number)) for n in STOPPING}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])

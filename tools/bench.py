@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT))
 from bench import plots, rows, table  # noqa: E402
 from bench.plan import Plan, Work, all_works, narrowed, unknown_words  # noqa: E402
 from bench.say import say  # noqa: E402
+from bench.stopping import Stopped, stoppable  # noqa: E402
 
 # what the world does to a work, in a sentence
 FAILURES = (OSError, RuntimeError, subprocess.SubprocessError)
@@ -108,5 +109,16 @@ def main(words: Sequence[str]) -> int:
     return 1 if failed or not found else 0
 
 
+def stopped_or_done(words: Sequence[str]) -> int:
+    """Run main; a signal ends it with a sentence, and leaves nothing running."""
+    try:
+        with stoppable():
+            return main(words)
+    except Stopped as stop:
+        status, sentence = stop.status, f"bench: {stop}; files of finished works stay"
+    say(sentence)  # out of the handler: what the works had open is closed by then
+    return status
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(stopped_or_done(sys.argv[1:]))
