@@ -8,10 +8,9 @@ import signal
 from lbfast.check.base import SUCCESS, Report, Result, failure
 from lbfast.errors import ConfigError
 from lbfast.model.check import MiscCheck
-from lbfast.notify.program import Program, spawn
+from lbfast.notify.program import Program, has_no_room, spawn
 
 KILL_AFTER_S = 2.0  # from SIGTERM to SIGKILL
-_FAILED = 1
 _WEIGHT_BASE = 2  # a dynamic exit status says the weight plus two
 
 
@@ -50,7 +49,9 @@ class Run:
         try:
             process = spawn(self._check.script)
         except (OSError, ConfigError) as failed:
-            self._report(failure(f"not started: {failed}"))
+            # as in keepalived: what the program would have looked at is not at fault
+            verdict = None if has_no_room(failed) else True
+            self._report(Result(verdict, f"not started, which is no failure: {failed}"))
             return
         self._program = Program(self._loop, process, self._ended)
         self._timer = self._loop.call_later(self._timeout_s, self._too_late)

@@ -144,15 +144,17 @@ class RunningCheck(Watch):
 
     def _heard(self, result: Result) -> None:
         self._probe = None
-        is_news = self._logs_all or result.reason != self.last.reason
+        is_other = result.reason != self.last.reason
         self.last = result
         schedule = self.key.schedule
         if result.ok is None:
-            if is_news:  # said once, not at every try
+            if self._logs_all or is_other:  # said once, not at every try
                 self._listener.say(self, logging.WARNING, f": {result.reason}")
             change, delay_s = Change.NONE, schedule.delay_loop_s
         else:
             change, delay_s = self.machine.result(result.ok, schedule)
+            if result.ok and result.reason and is_other:
+                self._listener.say(self, logging.WARNING, f": {result.reason}")
             if self._logs_all and not result.ok and change is Change.NONE:
                 self._listener.say(self, logging.INFO, f" failed: {result.reason}")
         if self._from_start:

@@ -32,6 +32,9 @@ class Host(Protocol):
     def is_insecure(self, path: str) -> bool:
         """Returns whether somebody other than root can change a file or a directory above."""
 
+    def flaw(self, path: str) -> str:
+        """Returns why the kernel would not start an executable file, "" if nothing is seen."""
+
     def has_account(self, user: str, group: str) -> bool:
         """Returns whether a user exists and, if one is named, the group too."""
 

@@ -14,6 +14,8 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from lbfast.notify.interpreter import flaw
+
 _CLONE_NEWNET = 0x40000000  # linux/sched.h
 _libc = ctypes.CDLL(None, use_errno=True)
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -89,6 +91,9 @@ class System:
             if status.st_uid != 0 or (status.st_mode & 0o022 and not is_sticky):
                 return True
         return False
+
+    def flaw(self, path: str) -> str:
+        return flaw(path)
 
     def has_account(self, user: str, group: str) -> bool:
         try:

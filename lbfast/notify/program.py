@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import grp
 import logging
 import os
@@ -22,11 +23,14 @@ from typing import Any
 
 from lbfast.errors import ConfigError
 from lbfast.model.script import Script
+from lbfast.notify.interpreter import flaw
 
 logger = logging.getLogger(__name__)
 
 _OPENING = Path(__file__).with_name("opening.py")
 _PATIENCE_S = 0.5  # with a program that has been killed
+_NO_PROGRAM = (errno.ENOEXEC, errno.ENOENT)
+_NO_ROOM = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 _UNSAFE = ("IFS", "LD_PRELOAD", "LD_LIBRARY_PATH")
 
 
@@ -55,17 +59,28 @@ def spawn(script: Script, *arguments: str) -> subprocess.Popen[bytes]:
     if script.is_opened:
         # it changes its user by itself: that one may not be able to start our Python
         owner, words = {}, _opening(script.argv[0], owner)
-    process = subprocess.Popen(
-        words,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=environment,
-        process_group=0,
-        **owner,
-    )
+    try:
+        process = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            process_group=0,
+            **owner,
+        )
+    except OSError as failed:
+        why = flaw(words[0]) if failed.errno in _NO_PROGRAM else ""
+        if not why:
+            raise
+        raise OSError(failed.errno, why, words[0]) from None
     _plain_scheduling(process.pid)
     return process
+
+
+def has_no_room(failed: OSError | ConfigError) -> bool:
+    """Returns whether the host could start no program at all, which says nothing of this one."""
+    return isinstance(failed, OSError) and failed.errno in _NO_ROOM
 
 
 def _opening(path: str, owner: dict[str, Any]) -> list[str]:

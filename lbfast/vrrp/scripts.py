@@ -9,14 +9,13 @@ from collections.abc import Callable
 
 from lbfast.errors import ConfigError
 from lbfast.model.vrrp import VrrpScript
-from lbfast.notify.program import Program, spawn
+from lbfast.notify.program import Program, has_no_room, spawn
 from lbfast.vrrp.tracking import Streak
 
 logger = logging.getLogger(__name__)
 
 _US_PER_S = 1e6
 _KILL_AFTER_S = 2.0
-_NOT_STARTED = 127
 
 
 class ScriptTracker:
@@ -40,6 +39,7 @@ class ScriptTracker:
         self._timers: list[asyncio.TimerHandle] = []
         self._next: asyncio.TimerHandle | None = None
         self._timed_out = False
+        self._trouble = ""  # what kept the last run from starting
 
     def start(self) -> None:
         """Run it now, and then at every interval."""
@@ -59,15 +59,25 @@ class ScriptTracker:
         try:
             process = spawn(self.config.script)
         except (OSError, ConfigError) as failed:
-            logger.warning("script %s not started: %s", self.config.name, failed)
-            self._result(_NOT_STARTED)
+            self._not_started(failed)
             return
+        self._trouble = ""
         self._program = Program(self._loop, process, self._ended)
         timeout_s = (self.config.timeout_us or self.config.interval_us) / _US_PER_S
         self._timers = [
             self._loop.call_later(timeout_s, self._too_long),
             self._loop.call_later(timeout_s + _KILL_AFTER_S, self._insist),
         ]
+
+    def _not_started(self, failed: OSError | ConfigError) -> None:
+        """Takes it for a success, as keepalived does: what it looks at is not at fault."""
+        trouble = str(failed)
+        if trouble != self._trouble:  # said once, not at every interval
+            logger.warning("script %s not started, which is no failure: %s",
+                           self.config.name, trouble)  # fmt: skip
+        self._trouble = trouble
+        if not has_no_room(failed):
+            self._result(0)
 
     def _too_long(self) -> None:
         if self._program is not None:

@@ -19,7 +19,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "__init__": frozenset(),
     "model": frozenset(),
     "errors": frozenset(),
-    "config": TYPES_ONLY,
+    "config": TYPES_ONLY | {"notify"},
     "notify": TYPES_ONLY,
     "rtnl": frozenset(),
     "bpf": frozenset(),

@@ -20,6 +20,7 @@ class MemoryHost:
     programs: dict[str, str] = field(default_factory=lambda: {"true": "/bin/true"})
     insecure: frozenset[str] = frozenset()
     not_executable: frozenset[str] = frozenset()
+    flaws: dict[str, str] = field(default_factory=dict)
     accounts: frozenset[str] = frozenset(("root", "daemon"))
     name: str = "node1.example.org"
     variables: dict[str, str] = field(default_factory=dict)
@@ -55,6 +56,9 @@ class MemoryHost:
 
     def is_insecure(self, path: str) -> bool:
         return path in self.insecure
+
+    def flaw(self, path: str) -> str:
+        return self.flaws.get(path, "")
 
     def has_account(self, user: str, group: str) -> bool:
         return user in self.accounts and (not group or group in self.accounts)

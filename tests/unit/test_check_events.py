@@ -22,6 +22,7 @@ from lbfast.model.check import (
 )
 from lbfast.model.script import Script
 from lbfast.model.vrrp import Fifo, TrackFile
+from lbfast.notify.program import spawn
 from tests.checklab import packed, server, service, vip
 from tests.checkservice import (
     DOWN,
@@ -106,14 +107,30 @@ def test_misc_without_dynamic_fails_on_any_status(tmp_path: Path) -> None:
     go(test())
 
 
-def test_misc_that_cannot_start_fails() -> None:
+def test_misc_that_cannot_start_is_no_failure_and_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts: list[Script] = []
+    path = tmp_path / "check"
+    path.write_text("exit 1\n")  # for the kernel no program
+    path.chmod(0o755)
+
     async def test() -> None:
-        check = MiscCheck(script=Script(("/no/such/check",)))
-        async with running(one(check)) as (checks, table):
-            await table.lines_are(DOWN)
+        check = MiscCheck(script=Script((str(path),)))
+        config = service(server(RS, check), timing=FAST)
+        async with running(config) as (checks, table):
+            await until(lambda: len(starts) == 5)
+            assert table.lines == []
             assert "not started" in checks.dump()
 
+    def counted(script: Script) -> object:
+        starts.append(script)
+        return spawn(script)
+
+    monkeypatch.setattr(misc, "spawn", counted)
     go(test())
+    (line,) = [line for line in caplog.messages if line.startswith("MISC_CHECK")]
+    assert "has no #! line" in line
 
 
 @pytest.mark.covers("CHK-29")

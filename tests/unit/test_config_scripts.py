@@ -1,10 +1,14 @@
-"""What the reading makes of programs that are only opened."""
+"""What the reading makes of programs that are only opened, or that will not start."""
 
 from __future__ import annotations
+
+import os
+from pathlib import Path
 
 import pytest
 
 from lbfast.config.load import Loaded
+from lbfast.config.system import System
 from lbfast.model.check import MiscCheck
 from lbfast.model.script import Script
 from tests.unit.config_host import MemoryHost, read
@@ -54,3 +58,34 @@ def test_sign_without_a_whole_path_is_a_program_nobody_finds(command: str) -> No
     loaded = load(command)
     assert loaded.findings.exit_status() == 5
     assert loaded.configuration.vrrp.scripts == ()
+
+
+def test_program_that_will_not_start_is_told_of_and_kept() -> None:
+    loaded = load("/bin/true", MemoryHost(flaws={"/bin/true": "has no #! line"}))
+    assert loaded.findings.exit_status() == 0
+    said = "/bin/true has no #! line, it will not start"
+    assert [str(finding).endswith(said) for finding in loaded.findings] == [True] * 3
+    assert programs(loaded) == [Script(("/bin/true",), "root")] * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "flaw"),
+    [
+        ("#!/bin/sh\nexit\n", ""),
+        ("#! \t/usr/bin/env sh\n", ""),
+        ("#!/bin/sh\r\nexit\r\n", "names the interpreter '/bin/sh\\r', which does not exist"),
+        ("#!/no/such\n", "names the interpreter '/no/such', which does not exist"),
+        ("#!\n", "names no interpreter in its #! line"),
+        ("exit\n", "has no #! line and is no ELF binary"),
+        ("", "has no #! line and is no ELF binary"),
+        ("\x7fELF", ""),
+    ],
+)
+def test_first_line_of_a_program_is_looked_at(text: str, flaw: str, tmp_path: Path) -> None:
+    (tmp_path / "program").write_text(text)
+    assert System().flaw(str(tmp_path / "program")) == flaw
+
+
+def test_what_is_no_file_has_no_first_line(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    assert [System().flaw(str(tmp_path / name)) for name in ("fifo", "absent", "")] == [""] * 3

@@ -99,6 +99,8 @@ class Context:
         if not self.host.is_executable(path):
             self._add(draft, Severity.NOTE, f"{word} cannot be executed", "not run")
             return None
+        if flaw := self.host.flaw(path):
+            self._add(draft, Severity.NOTE, f"{path} {flaw}", "it will not start")
         return Script((path, *rest), *account)
 
     def _opening(
