@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -29,7 +28,7 @@ def present(plan: Plan, cases: Sequence[Case]) -> list[str]:
     """Return the subjects of the cases that are wanted and can run here."""
     names = dict.fromkeys(name for case in cases for name in case.subjects)
     found, absent = available(tuple(name for name in names if plan.wants(name)))
-    plan.left_out.extend(absent)
+    plan.lose(absent)
     return found
 
 
@@ -42,15 +41,12 @@ def compare(
         if not case.is_new:
             made.fill(name, case.load)
         made.turn(name, case.load)
-    rounds, order = Rounds(), random.Random(case.text)
+    rounds = Rounds()
     lost: dict[str, list[float]] = {}
     for _ in plan.rounds(case.rounds, case.part):
-        turns = made.round(names, case.load, order)
+        turns = made.round(names, case.load, plan.order)
         note_losses(rounds, turns, lost)
         rounds.add(cost(turns))
-    for name in names:
-        if not rounds.values(name):
-            plan.left_out.append(f"{case.text}: {name}: every turn lost frames")
     return rounds
 
 
@@ -63,7 +59,7 @@ def own_rows(work: str, made: Range, case: Case, plan: Plan) -> Iterator[Row]:
     say(f"-- {case.text}, own processes")
     rounds = compare(made, case, plan, own_costs)
     head = Head(work, case.text, "cpu", "us/frame", case.load.family)
-    yield from rounds.rows(head, methods(case.subjects))
+    yield from plan.rows(rounds, head, methods(case.subjects))
 
 
 def machine_rows(work: str, made: Range, case: Case, plan: Plan) -> Iterator[Row]:
@@ -72,6 +68,7 @@ def machine_rows(work: str, made: Range, case: Case, plan: Plan) -> Iterator[Row
     rounds = compare(made, case, plan, machine_costs)
     named = methods(case.subjects)
     family = case.load.family
-    yield from rounds.rows(Head(work, case.text, "machine cpu", "us/frame", family), named)
-    cost = rounds.less("none")
-    yield from cost.rows(Head(work, case.text, "cost of balancing", "us/frame", family), named)
+    head = Head(work, case.text, "machine cpu", "us/frame", family)
+    yield from plan.rows(rounds, head, named)
+    head = Head(work, case.text, "cost of balancing", "us/frame", family)
+    yield from plan.rows(rounds.less("none"), head, named)

@@ -81,8 +81,13 @@ class Range:
 
     ground: Ground
     counters: Process  # anything that lives in the server: its /proc shows the counters
-    macs: dict[str, str]  # to which a subject's frames are sent
+    macs: dict[str, str]  # to which a subject's frames are sent, by its name
     next_flow: dict[tuple[str, Load], int] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """The subjects that are at work."""
+        return list(self.macs)
 
     def interfaces(self, name: str) -> tuple[str, str]:
         """Return the client's interface for a subject, and the server's."""
@@ -161,17 +166,21 @@ def _with(load: Load, **changed: float) -> Load:
 
 @contextmanager
 def flood_range(
-    names: Sequence[str], protocol: str = "udp", port: int = DISCARD
+    names: Sequence[str],
+    protocol: str = "udp",
+    port: int = DISCARD,
+    left_out: list[str] | None = None,
 ) -> Iterator[Range]:
-    """Build the ground with the sink, every subject on the forwarding core."""
-    with ground(names, protocol=protocol, ports=(port,)) as made:
+    """Build the ground with the sink, every subject on the forwarding core; `left_out` as
+    there."""
+    with ground(names, protocol=protocol, ports=(port,), left_out=left_out) as made:
         net = made.net
         server = next(h for h in net.topology.hosts if h.name == "server")
         rules = "".join(map(SINK.format, net.topology.interfaces(server.name)))
         net.run("server", ["nft", "-f", "-"], stdin=rules)
         counters = net.start("server", ["sleep", "infinity"])
         macs = {}
-        for name in names:
+        for name in made.names:
             place = made.places.get(name)
             macs[name] = _mac(made, name, "in0") if place else _mac(made, "server", "d0")
             if place and place.subject.answers_past_director:

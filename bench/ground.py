@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+from bench.say import FAILURES, say
 from bench.subjects import EVERY
 from bench.subjects.base import PORTS, Place, Pool, Subject
 from netns.build import Net
@@ -94,6 +95,7 @@ class Ground:
 
     net: Net
     places: dict[str, Place]  # by the subject's name
+    names: Sequence[str]  # of the subjects at work
 
     def target(self, name: str, family: int = 4) -> str:
         """Return the address to which a client sends for a subject."""
@@ -108,24 +110,45 @@ def ground(
     offloads: bool = False,
     protocol: str = "tcp",
     ports: Sequence[int] = PORTS,
+    left_out: list[str] | None = None,
 ) -> Iterator[Ground]:
     """Build the network and set up the subjects of these names.
 
     `offloads`: GRO too is on at every interface, which veth leaves off.  `protocol`, `ports`: of
-    the virtual services.
+    the virtual services.  `left_out`: takes a sentence on each subject that fails to start, and
+    the others are there without it; without such a list the failure passes through.
     """
     subjects = [EVERY[name] for name in names]
     with Net(topology(subjects)) as net, ExitStack() as stack:
         if offloads:
             switch_on_offloads(net)
-        places = {}
+        places, failed = {}, []
         for number, subject in enumerate(subjects, 1):
             if subject.has_director:
                 pools = tuple(pool(number, family) for family in FAMILIES)
                 place = Place(net, subject, pools, tuple(ports), f"s{number}", protocol)
-                stack.enter_context(subject.set_up(place))
-                places[subject.name] = place
-        yield Ground(net, places)
+                if sentence := _start(place, stack, may_fail=left_out is not None):
+                    failed.append(sentence)
+                else:
+                    places[subject.name] = place
+        if left_out is not None:
+            left_out += failed
+        here = [s.name for s in subjects if s.name in places or not s.has_director]
+        yield Ground(net, places, here)
+
+
+def _start(place: Place, stack: ExitStack, may_fail: bool) -> str:
+    """Set a subject up; return a sentence if it failed and may, with nothing of it running."""
+    try:
+        stack.enter_context(place.subject.set_up(place))
+    except FAILURES as error:
+        if not may_fail:
+            raise
+        place.kill()
+        sentence = f"{place.host}: not measured, it failed to start: {error}".strip()
+        say(f"left out: {sentence}")
+        return " ".join(sentence.split())
+    return ""
 
 
 def switch_on_offloads(net: Net) -> None:

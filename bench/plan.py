@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import random
+import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import works
-from bench.rows import Row
+from bench.rows import Head, Rounds, Row
 from bench.say import say
 
 
@@ -24,6 +26,11 @@ class Plan:
     only: tuple[str, ...] = ()  # words, one of which a subject's name must hold; none: all
     left_out: list[str] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
+    seed: int = field(default_factory=lambda: secrets.randbits(32))
+    order: random.Random = field(init=False)  # of the turns; with the same seed the same
+
+    def __post_init__(self) -> None:
+        self.order = random.Random(self.seed)
 
     def left_s(self) -> float:
         """Return what is left of the share."""
@@ -53,6 +60,20 @@ class Plan:
                 return
             yield number
             longest = max(longest, time.monotonic() - start)
+
+    def lose(self, sentences: Iterable[str]) -> None:
+        """Write down, once each, what has no figure and why."""
+        for sentence in sentences:
+            if sentence not in self.left_out:
+                say(f"left out: {sentence}")
+                self.left_out.append(sentence)
+
+    def rows(
+        self, rounds: Rounds, head: Head, methods: Mapping[str, str] | None = None
+    ) -> Iterator[Row]:
+        """Yield the rows of a comparison; who has none is written down as left out."""
+        self.lose(rounds.unmeasured(head))
+        yield from rounds.rows(head, methods)
 
 
 @dataclass(frozen=True, slots=True)

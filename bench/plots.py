@@ -2,14 +2,15 @@
 
     python -m bench.plots [RESULTS [FOLDER]]      bench/results to docs/bench-NAME.svg and .png
 
-A bar is a median, its line the 95 % interval; a picture without rows is not drawn.
+A bar is a median, its line the 95 % interval (below 6 rounds: least to greatest); a picture
+without rows is not drawn.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ SETTINGS = {
     "axes.spines.right": False,
 }
 PNG_DPI = 90
+KINDS: Mapping[str, Mapping[str, None]] = {"svg": {"Date": None}, "png": {}}  # without these
 ACROSS = 3  # panels in a row
 
 
@@ -137,11 +139,18 @@ def draw(picture: Picture, rows: Sequence[Row], folder: Path) -> list[Path]:
         (draw_lines if picture.is_line else draw_bars)(figure, rows)
         figure.suptitle(picture.title)
         files = []
-        metadata: Mapping[str, Mapping[str, None]] = {"svg": {"Date": None}, "png": {}}
-        for kind, without in metadata.items():
+        for kind, without in KINDS.items():
             files.append(folder / f"bench-{picture.name}.{kind}")
             figure.savefig(files[-1], metadata=dict(without), dpi=PNG_DPI)
     return files
+
+
+def remove(works: Collection[str], folder: Path) -> None:
+    """Remove the pictures of these works."""
+    for picture in PICTURES:
+        if picture.work in works:
+            for kind in KINDS:
+                (folder / f"bench-{picture.name}.{kind}").unlink(missing_ok=True)
 
 
 def draw_all(rows: Sequence[Row], folder: Path = DOCS) -> list[Path]:

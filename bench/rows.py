@@ -17,13 +17,21 @@ from pathlib import Path
 
 import msgspec
 
+from bench.versions import lbfast_version, peer_versions
+
+FEW_ROUNDS = 6  # below, not even all values together hold the median with 95 %
+
 
 class Interval(msgspec.Struct, frozen=True):
-    """A median, and the interval that holds it with 95 % confidence."""
+    """A median, and the interval that holds it with 95 % confidence.
+
+    Of fewer rounds than FEW_ROUNDS low and high are the least and the greatest, no such interval.
+    """
 
     median: float
     low: float
     high: float
+    rounds: int = 0  # it is made from; 0: as many as its row
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +43,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     metric: str  # "cpu", "cost of balancing", "rate", …
     unit: str
     median: float
-    low: float  # of the median's 95 % interval
+    low: float  # of the median's 95 % interval; the least of fewer rounds than FEW_ROUNDS
     high: float
     rounds: int
     method: str = ""  # "dr", "nat", …; empty where there is none
@@ -52,6 +60,8 @@ class Machine(msgspec.Struct, frozen=True):
     processor: str
     load: float  # load average of a minute, before the work began
     began: str  # UTC
+    lbfast: str = ""  # commit, or version where there is no repository
+    peers: dict[str, str] = {}  # versions by program
 
 
 class Sheet(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +72,8 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float  # that the work took
     machine: Machine
     rows: list[Row]
-    left_out: list[str] = []  # what did not fit into the time
+    left_out: list[str] = []  # what has no row, or fewer rounds, and why
+    seed: int = 0  # of the order of turns: with it a run has the same again
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float]:
@@ -75,9 +86,9 @@ def median_interval(values: Sequence[float]) -> tuple[float, float]:
     return ordered[cut], ordered[n - 1 - cut]
 
 
-def interval(values: Sequence[float]) -> Interval:
-    """Return the median of at least one value, with its interval."""
-    return Interval(statistics.median(values), *median_interval(values))
+def interval(values: Sequence[float], rounds: int = 0) -> Interval:
+    """Return the median of at least one value, with its interval; `rounds` as Interval has it."""
+    return Interval(statistics.median(values), *median_interval(values), rounds)
 
 
 def spread(values: Sequence[float]) -> str:
@@ -102,6 +113,7 @@ class Rounds:
 
     rounds: list[dict[str, float | None]] = field(default_factory=list)
     remarks: dict[str, str] = field(default_factory=dict)
+    base: str = ""  # whose figures were taken off
 
     def add(self, figures: Mapping[str, float | None]) -> None:
         self.rounds.append(dict(figures))
@@ -124,7 +136,7 @@ class Rounds:
 
     def less(self, base: str) -> Rounds:
         """Return the same rounds without `base`, whose figure of the round is taken off."""
-        made = Rounds(remarks=dict(self.remarks))
+        made = Rounds(remarks=dict(self.remarks), base=base)
         for turns in self.rounds:
             zero = turns.get(base)
             rest = {name: v for name, v in turns.items() if name != base}
@@ -139,6 +151,7 @@ class Rounds:
                 continue
             found = interval(values)
             others = {p: self.ratios(subject, p) for p in self.subjects() if p != subject}
+            fewer = {peer: len(r) for peer, r in others.items() if len(r) < len(values)}
             yield Row(
                 **{name: getattr(head, name) for name in Head.__slots__},
                 subject=subject,
@@ -147,15 +160,30 @@ class Rounds:
                 low=found.low,
                 high=found.high,
                 rounds=len(values),
-                ratios={peer: interval(found) for peer, found in others.items() if found},
-                remark=self._remark(subject),
+                ratios={p: interval(r, fewer.get(p, 0)) for p, r in others.items() if r},
+                remark=self._remark(subject, fewer),
             )
 
-    def _remark(self, subject: str) -> str:
+    def unmeasured(self, head: Head) -> Iterator[str]:
+        """Yield a sentence on every subject that has no row, because no turn could be counted."""
+        what = f"{head.case}, IPv{head.family}" if head.family else head.case
+        for subject in self.subjects():
+            if self.values(subject):
+                continue
+            if self.base:
+                yield f"{what}: {subject}: {head.metric}: no round that {self.base} has too"
+            else:
+                yield f"{what}: {subject}: every turn disturbed"
+
+    def _remark(self, subject: str, fewer: Mapping[str, int]) -> str:
+        """Return what is to be known of a row; `fewer`: the rounds in the ratio to a peer, where
+        they are not all of the row's."""
         disturbed = sum(t.get(subject, 0.0) is None for t in self.rounds)
         said = [self.remarks[subject]] if subject in self.remarks else []
         if disturbed:
             said.append(f"{disturbed} of {len(self.rounds)} turns disturbed, not counted")
+        mine = len(self.values(subject))
+        said += [f"ratio to {peer} from {count} of {mine} rounds" for peer, count in fewer.items()]
         return "; ".join(said)
 
 
@@ -169,6 +197,8 @@ def this_machine() -> Machine:
         processor=names[0] if names else platform.machine(),
         load=round(os.getloadavg()[0], 2),
         began=datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ"),
+        lbfast=lbfast_version(),
+        peers=peer_versions(),
     )
 
 

@@ -1,8 +1,12 @@
-"""Progress, away from the figures."""
+"""Progress, away from the figures, and what is said in a sentence when it happens."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
+
+# what the world does to a work
+FAILURES = (OSError, RuntimeError, subprocess.SubprocessError)
 
 
 def say(text: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from bench.rows import Row
+from bench.rows import FEW_ROUNDS, Row
 
 WIDTH = 150
 # whom a figure is set beside in the table; the file has the ratio to every other subject
@@ -42,13 +42,15 @@ def _between(row: Row) -> str:
 
 def _ratio(row: Row, peer: str) -> str:
     ratio = row.ratios[peer]
-    between = f" ({ratio.low:.3f} to {ratio.high:.3f})" if row.rounds > 1 else ""
+    rounds = ratio.rounds or row.rounds
+    between = f" ({ratio.low:.3f} to {ratio.high:.3f})" if rounds > 1 else ""
     return f"{ratio.median:.3f}{between}"
 
 
 def _short(row: Row, peer: str) -> str:
     ratio = row.ratios[peer]
-    between = f" ({ratio.low:.2f}-{ratio.high:.2f})" if row.rounds > 1 else ""
+    rounds = ratio.rounds or row.rounds
+    between = f" ({ratio.low:.2f}-{ratio.high:.2f})" if rounds > 1 else ""
     return f"{ratio.median:.2f}{between}"
 
 
@@ -70,17 +72,25 @@ def _table(rows: Sequence[Row]) -> Table:
     peers = [peer for peer in PEERS if any(peer in row.ratios for row in rows)]
     table = Table(box=None)
     table.add_column("subject")
-    for name in ("median", "95 % interval", *(f"/ {peer}" for peer in peers)):
+    for name in ("rounds", "median", _span(rows), *(f"/ {peer}" for peer in peers)):
         table.add_column(name, justify="right")
     for row in rows:
         ratios = [_short(row, p) if p in row.ratios else "" for p in peers]
-        table.add_row(row.subject, number(row.median), _between(row), *ratios)
+        table.add_row(row.subject, str(row.rounds), number(row.median), _between(row), *ratios)
     return table
 
 
+def _span(rows: Sequence[Row]) -> str:
+    """Return what low and high of these rows are."""
+    few = [row.rounds < FEW_ROUNDS for row in rows]
+    if all(few):
+        return "min to max"
+    return f"95 % interval; of < {FEW_ROUNDS} rounds min to max" if any(few) else "95 % interval"
+
+
 def render(rows: Sequence[Row]) -> str:
-    """Return all rows as tables, one for each comparison; "/ peer" is the ratio to it with its
-    95 % interval."""
+    """Return all rows as tables, one for each comparison; "/ peer" is the ratio to it, and
+    from where to where by the same measure as the median."""
     out = io.StringIO()
     console = Console(file=out, width=WIDTH, markup=False)  # cases may have brackets
     for title, part in comparisons(rows).items():

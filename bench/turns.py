@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bench.plan import Plan
@@ -23,9 +22,7 @@ def present(plan: Plan) -> list[str]:
     """Return the subjects that are wanted and can run here; the others are said."""
     names = QUICK if plan.quick else tuple(SUBJECTS)
     found, absent = available(tuple(name for name in names if plan.wants(name)))
-    for sentence in absent:
-        say(sentence)
-    plan.left_out += absent
+    plan.lose(absent)
     return found
 
 
@@ -39,18 +36,21 @@ def by_turns(
     """Give every subject a turn a round, at most `most` rounds in this part of the time left.
 
     `turn` returns a subject's figures by metric, all with the same metrics, or raises Disturbed.
-    The first round is not counted, but with a quick plan.
+    The first round is not counted, but with a quick plan.  Empty if every turn was disturbed.
     """
-    order, found = random.Random(1), Comparison()
+    taken: list[dict[str, Figures | None]] = []
     for number in plan.rounds(most + (not plan.quick), part):
         turns = list(names)
-        order.shuffle(turns)
+        plan.order.shuffle(turns)
         figures = {name: _one(turn, name) for name in turns}
-        if not number and not plan.quick:
-            continue
-        for metric in dict.fromkeys(m for each in figures.values() for m in each or ()):
+        if number or plan.quick:
+            taken.append(figures)
+    found = Comparison()
+    for metric in dict.fromkeys(m for f in taken for each in f.values() for m in each or ()):
+        found[metric] = Rounds()
+        for figures in taken:
             values = {n: e[metric] if (e := figures[n]) is not None else None for n in names}
-            found.setdefault(metric, Rounds()).add(values)
+            found[metric].add(values)
     return found
 
 
@@ -62,11 +62,17 @@ def _one(turn: Callable[[str], Figures], name: str) -> Figures | None:
         return None
 
 
-def rows_of(found: Comparison, units: Mapping[str, str], head: Head) -> Iterator[Row]:
-    """Yield the rows of every metric in `units`; the metric and unit of `head` do not matter."""
+def rows_of(
+    plan: Plan, names: Sequence[str], found: Comparison, units: Mapping[str, str], head: Head
+) -> Iterator[Row]:
+    """Yield the rows of every metric in `units`; the metric and unit of `head` do not matter.
+
+    Who of `names` has none is written down as left out.
+    """
+    if not found:
+        plan.lose(Rounds([dict.fromkeys(names, None)]).unmeasured(head))
     methods = {name: subject.method for name, subject in SUBJECTS.items()}
     for metric, unit in units.items():
         if metric in found:
-            yield from found[metric].rows(
-                Head(head.work, head.case, metric, unit, head.family), methods
-            )
+            each = Head(head.work, head.case, metric, unit, head.family)
+            yield from plan.rows(found[metric], each, methods)

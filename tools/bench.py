@@ -2,13 +2,15 @@
 
     bench.py [--quick] [--only WORD]... [--out DIR] [WORK]...
 
-Each work writes DIR/WORK.json when it is done: bench/results, with --quick build/bench/results.
+Each work writes DIR/WORK.json when it is done: bench/results, with --quick or --only
+build/bench/results.  Only a run of neither, and without --out, draws for docs/.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
+import os
+import secrets
 import sys
 import time
 import traceback
@@ -20,11 +22,9 @@ sys.path.insert(0, str(ROOT))
 
 from bench import plots, rows, table  # noqa: E402
 from bench.plan import Plan, Work, all_works, narrowed, unknown_words  # noqa: E402
-from bench.say import say  # noqa: E402
+from bench.say import FAILURES, say  # noqa: E402
 from bench.stopping import Stopped, stoppable  # noqa: E402
 
-# what the world does to a work, in a sentence
-FAILURES = (OSError, RuntimeError, subprocess.SubprocessError)
 RESULTS, QUICK_RESULTS = ROOT / "bench/results", ROOT / "build/bench/results"
 
 
@@ -43,6 +43,7 @@ def measure(work: Work, plan: Plan) -> rows.Sheet:
         machine=machine,
         rows=found,
         left_out=plan.left_out,
+        seed=plan.seed,
     )
     if found:
         rows.write(sheet, plan.out)
@@ -53,15 +54,20 @@ def measure(work: Work, plan: Plan) -> rows.Sheet:
 
 def run_all(
     chosen: Sequence[Work], args: argparse.Namespace, out: Path
-) -> tuple[list[rows.Row], list[str]]:
-    """Run works one after another; return their rows, and the works that failed."""
-    found: list[rows.Row] = []
+) -> tuple[list[rows.Sheet], list[str]]:
+    """Run works one after another; return what they found, and the works that failed.
+
+    A work of which everything was left out has failed too.
+    """
+    found: list[rows.Sheet] = []
     failed = []
     for work in chosen:
         say(f"== {work.name}")
         seconds = work.quick_seconds if args.quick else work.seconds
         try:
-            found += measure(work, Plan(args.quick, out, seconds, tuple(args.only))).rows
+            plan = Plan(args.quick, out, seconds, tuple(args.only), seed=args.seed)
+            found.append(measure(work, plan))
+            failed += [work.name] if plan.left_out and not found[-1].rows else []
         except FAILURES as error:
             say(f"{work.name}: {error}")
             failed.append(work.name)
@@ -71,24 +77,45 @@ def run_all(
     return found, failed
 
 
-def draw(out: Path) -> None:
-    """Draw what the folder of the results holds: theirs for docs/, others beside themselves."""
-    found = [row for sheet in rows.read_all(out) for row in sheet.rows]
+def draw(out: Path, folder: Path, fresh: Sequence[rows.Sheet]) -> None:
+    """Draw what `out` holds into `folder`.
+
+    Beside the results no picture stays of what `fresh`, just written there, no longer has.
+    """
+    if folder == out:
+        plots.remove({sheet.work for sheet in fresh}, folder)
     try:
-        files = plots.draw_all(found, plots.DOCS if out == RESULTS else out)
+        files = plots.draw_all([r for sheet in rows.read_all(out) for r in sheet.rows], folder)
     except ModuleNotFoundError as error:
         say(f"bench: nothing drawn: {error}; pip install 'lbfast[plots]'")
     else:
         say(f"bench: drew {', '.join(path.name for path in files) or 'nothing'}")
 
 
-def main(words: Sequence[str]) -> int:
+def unusable(folder: Path) -> str:
+    """Make a folder; return a sentence if it cannot be made or written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return f"{folder}: {error.strerror}; expected a folder, or a place for one"
+    return "" if os.access(folder, os.W_OK) else f"{folder}: cannot be written"
+
+
+def parsed(words: Sequence[str]) -> argparse.Namespace:
+    """Return the options; `seed` is the system's unless it is given."""
     parser = argparse.ArgumentParser(prog="make bench", description="Measure.")
     parser.add_argument("works", nargs="*", metavar="WORK", help="all without one")
     parser.add_argument("--quick", action="store_true", help="coarse figures, under two minutes")
     parser.add_argument("--only", action="append", default=[], help="subjects with this word")
     parser.add_argument("--out", type=Path, help="the folder of the results")
+    parser.add_argument("--seed", type=int, help="have the order of turns of an earlier run again")
     args = parser.parse_args(words)
+    args.seed = secrets.randbits(32) if args.seed is None else args.seed
+    return args
+
+
+def main(words: Sequence[str]) -> int:
+    args = parsed(words)
     known = all_works()
     if unknown := [name for name in args.works if name not in known]:
         say(f"bench: no work called {', '.join(unknown)}; known: {', '.join(known)}")
@@ -99,10 +126,23 @@ def main(words: Sequence[str]) -> int:
     chosen, without = narrowed([known[name] for name in args.works or known], args.only)
     if without:
         say(f"bench: left out, no such subject to choose: {', '.join(w.name for w in without)}")
-    out = args.out or (QUICK_RESULTS if args.quick else RESULTS)
-    found, failed = run_all(chosen, args, out)
+    out = args.out or (QUICK_RESULTS if args.quick or args.only else RESULTS)
+    if sentence := unusable(out):
+        say(f"bench: --out {sentence}")
+        return 2
+    sheets, failed = run_all(chosen, args, out)
+    return report(sheets, failed, out, plots.DOCS if out is RESULTS else out)
+
+
+def report(sheets: Sequence[rows.Sheet], failed: Sequence[str], out: Path, folder: Path) -> int:
+    """Print and draw what was found, and what was not; return the status."""
+    found = [row for sheet in sheets for row in sheet.rows]
     print(table.render(found))
-    draw(out)
+    for sheet in sheets:
+        for what in sheet.left_out:
+            print(f"left out of {sheet.work}: {what}")
+    if found:
+        draw(out, folder, [sheet for sheet in sheets if sheet.rows])
     say(
         f"bench: {len(found)} rows in {out}" + (f"; failed: {', '.join(failed)}" if failed else "")
     )

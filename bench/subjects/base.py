@@ -13,7 +13,6 @@ from netns.process import Process
 
 WEB, ECHO, IPERF = 80, 7, 5201
 PORTS = (WEB, ECHO, IPERF)
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +61,18 @@ class Place:
         """Start a process in the director."""
         return self.net.start(self.host, argv)
 
-    def pids(self) -> list[int]:
-        """Return the processes that were started in the director."""
+    def processes(self) -> list[Process]:
+        """Return what was started in the director."""
         inside = self.net.namespace(self.host)
-        return [process.pid for process in self.net.processes if inside in process.argv]
+        return [process for process in self.net.processes if inside in process.argv]
+
+    def pids(self) -> list[int]:
+        return [process.pid for process in self.processes()]
+
+    def kill(self) -> None:
+        """End what was started in the director."""
+        for process in self.processes():
+            process.kill()
 
     def mac(self, host: str, interface: str) -> str:
         """Return the MAC address of an interface of a host."""
@@ -111,7 +118,8 @@ class Subject:
 
 
 def _there(word: str) -> bool:
-    return Path(word).exists() if "/" in word else shutil.which(word, path=PATH) is not None
+    """Whether a file is there; a program, where starting it by its name will look."""
+    return Path(word).exists() if "/" in word else shutil.which(word) is not None
 
 
 def endpoint(address: str, port: int) -> str:

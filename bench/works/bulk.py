@@ -29,13 +29,15 @@ NOT_V6 = ("haproxy", "nginx-stream")  # to leave the time to those whose path it
 def run(plan: Plan) -> Iterator[Row]:
     """Yield rate and CPU time of the whole machine, over IPv4 and over IPv6."""
     names = present(plan)
-    with ground(names, offloads=True) as field:
+    with ground(names, offloads=True, left_out=plan.left_out) as field:
+        names = list(field.names)
         start_sink(field)
         found = compare(field, plan, names, 4, 0.6)
-        yield from rows_of(found, UNITS, Head(NAME, CASE, "", "", 4))
+        yield from rows_of(plan, names, found, UNITS, Head(NAME, CASE, "", "", 4))
         if not plan.quick:
-            found = compare(field, plan, [n for n in names if n not in NOT_V6], 6)
-            yield from rows_of(found, UNITS, Head(NAME, CASE, "", "", 6))
+            names = [name for name in names if name not in NOT_V6]
+            found = compare(field, plan, names, 6)
+            yield from rows_of(plan, names, found, UNITS, Head(NAME, CASE, "", "", 6))
 
 
 def start_sink(field: Ground) -> None:

@@ -30,12 +30,13 @@ def run(plan: Plan) -> Iterator[Row]:
     kinds = dict(list(KINDS.items())[:1]) if plan.quick else KINDS
     for at, (protocol, (text, load)) in enumerate(kinds.items()):
         left = len(kinds) - at
-        names = (LIMIT, *(METHODS[:2] if plan.quick else METHODS))
-        own = Case(f"{text}, new", load, names, most, 0.5 / left, is_new=True)
+        mine = (LIMIT, *(METHODS[:2] if plan.quick else METHODS))
+        own = Case(f"{text}, new", load, mine, most, 0.5 / left, is_new=True)
         asleep = replace(load, nap_us=1000)
         machine = Case(own.text, asleep, PEERS, most // 2, 0.7 / left, is_new=True)
         cases = (own,) if plan.quick else (own, machine)
-        with flood_range(present(plan, cases), protocol) as made:
+        names = present(plan, cases)
+        with flood_range(names, protocol, left_out=plan.left_out) as made:
             yield from own_rows(NAME, made, own, plan)
             if not plan.quick:
                 yield from machine_rows(NAME, made, machine, plan)

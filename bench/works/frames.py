@@ -44,7 +44,7 @@ def run(plan: Plan) -> Iterator[Row]:
     cases = QUICK[:1] if plan.quick else CASES
     machine = QUICK[1] if plan.quick else MACHINE
     found = present(plan, (*cases, machine))
-    with flood_range(found) as made:
+    with flood_range(found, left_out=plan.left_out) as made:
         for case in cases:
             yield from own_rows(NAME, made, case, plan)
         if plan.quick or plan.allows(30, "the whole machine"):

@@ -38,12 +38,12 @@ FAILED = 0.001  # of the requests; more, and the turn is not counted
 def run(plan: Plan) -> Iterator[Row]:
     """Yield rate, CPU time and cost of balancing for each subject."""
     names = present(plan)
-    with ground(names) as field:
+    with ground(names, left_out=plan.left_out) as field:
         start_website(field.net, "server")
         for number, case in enumerate(CASES):
-            among = [n for n in names if not plan.quick or not number or n in QUICK_KEPT]
+            among = [n for n in field.names if not plan.quick or not number or n in QUICK_KEPT]
             found = compare(field, plan, among, case, 0.5 if not number else 1.0)
-            yield from rows_of(found, UNITS, Head(NAME, case, "", "", 4))
+            yield from rows_of(plan, among, found, UNITS, Head(NAME, case, "", "", 4))
 
 
 def compare(

@@ -9,7 +9,6 @@ request and response beside the other balancers are the work `pingpong`.
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,10 +81,10 @@ def turn(net: Lab, way: str, target: str, pps: int, pings: int) -> tuple[float, 
 
 def compare(net: Lab, plan: Plan, pps: int, part: float) -> Comparison:
     """Let both ways take turns, in an order left to chance, after one that does not count."""
-    found, order = {measure: Rounds() for measure in MEASURES}, random.Random(pps)
+    found = {measure: Rounds() for measure in MEASURES}
     pings = QUICK_PINGS if plan.quick else PINGS
     for number in plan.rounds(1 + (QUICK_ROUNDS if plan.quick else ROUNDS), part):
-        names = order.sample(list(WAYS), len(WAYS))
+        names = plan.order.sample(list(WAYS), len(WAYS))
         figures = {name: turn(net, *WAYS[name], pps, pings) for name in names}
         for measure, at in MEASURES.items() if number else ():
             found[measure].add({n: f[at] if (f := figures[n]) else None for n in WAYS})
@@ -107,4 +106,4 @@ def run(plan: Plan) -> Iterator[Row]:
             say(f"-- {text}")
             for measure, rounds in compare(net, plan, pps, part).items():
                 head = Head(NAME, text, measure, "us", 4)
-                yield from rounds.rows(head, {"lbfast-nat": "nat"})
+                yield from plan.rows(rounds, head, {"lbfast-nat": "nat"})

@@ -29,10 +29,10 @@ UNITS = {"p50": "us", "p99": "us"}
 def run(plan: Plan) -> Iterator[Row]:
     """Yield the median and the 99th percentile of the round trip."""
     names = present(plan)
-    with ground(names) as field:
+    with ground(names, left_out=plan.left_out) as field:
         start_echo(field)
-        found = compare(field, plan, names)
-        yield from rows_of(found, UNITS, Head(NAME, CASE, "", "", 4))
+        found = compare(field, plan, field.names)
+        yield from rows_of(plan, field.names, found, UNITS, Head(NAME, CASE, "", "", 4))
 
 
 def start_echo(field: Ground) -> None:

@@ -6,7 +6,6 @@ all services but one get nothing.  The reflector, which knows neither, takes its
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 
 from bench.flood import DISCARD, Load, Range, flood_range, own_costs
@@ -49,11 +48,11 @@ def set_rules(place: Place, servers: int, services: int) -> None:
 
 def compare(made: Range, plan: Plan, part: float) -> Rounds:
     """Let lbfast and the reflector take turns, after a warm one."""
-    rounds, order = Rounds(), random.Random(1)
+    rounds = Rounds()
     made.fill(SUBJECT, LOAD)
     made.turn(SUBJECT, LOAD)
     for _ in plan.rounds(QUICK_ROUNDS if plan.quick else ROUNDS, part):
-        rounds.add(own_costs(made.round((LIMIT, SUBJECT), LOAD, order)))
+        rounds.add(own_costs(made.round(made.names, LOAD, plan.order)))
     return rounds
 
 
@@ -63,7 +62,9 @@ def run(plan: Plan) -> Iterator[Row]:
         return
     sizes = QUICK_SIZES if plan.quick else SIZES
     cases = [(n, 1) for n in sizes] + [(1, n) for n in sizes[1:]]
-    with flood_range((LIMIT, SUBJECT)) as made:
+    with flood_range((LIMIT, SUBJECT), left_out=plan.left_out) as made:
+        if SUBJECT not in made.names:
+            return
         place = made.ground.places[SUBJECT]
         via = place.pool(4).servers[0]
         place.run("ip", "route", "add", f"{SERVERS_NET}.0.0/16", "via", via, "dev", "out0")
@@ -74,5 +75,5 @@ def run(plan: Plan) -> Iterator[Row]:
             say(f"-- {text}")
             set_rules(place, servers, services)
             rounds = compare(made, plan, 1 / (len(cases) - at))
-            rows = rounds.rows(Head(NAME, text, "cpu", "us/frame", 4), {SUBJECT: "dr"})
+            rows = plan.rows(rounds, Head(NAME, text, "cpu", "us/frame", 4), {SUBJECT: "dr"})
             yield from (row for row in rows if row.subject == SUBJECT)

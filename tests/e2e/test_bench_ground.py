@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import ip_address
 
 import pytest
 
 from bench.ground import FAMILIES, Ground, ground
-from bench.subjects import SUBJECTS, available
-from bench.subjects.base import endpoint
+from bench.subjects import EVERY, SUBJECTS, available
+from bench.subjects.base import Place, Subject, endpoint
 from netns.web import start_web
 from tests.e2e.client import fetch
 
@@ -48,3 +49,37 @@ def test_subject_carries_requests_as_its_method_does(
         assert ip_address(client) not in seen
     else:
         assert seen == {ip_address(client)}
+
+
+def broken(monkeypatch: pytest.MonkeyPatch, started: list[Place]) -> None:
+    """Have a subject "broken", which starts a process and fails then."""
+
+    @contextmanager
+    def fail(place: Place) -> Iterator[None]:
+        place.start("sleep", "infinity")
+        started.append(place)
+        raise RuntimeError("no good")
+        yield
+
+    monkeypatch.setitem(EVERY, "broken", Subject("broken", "broken", "nat", fail))
+
+
+def test_subject_that_fails_to_start_is_left_out_and_the_others_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started: list[Place] = []
+    left_out: list[str] = []
+    broken(monkeypatch, started)
+    with ground(("none", "broken", "forward"), left_out=left_out) as made:
+        assert list(made.names) == ["none", "forward"]
+        assert list(made.places) == ["forward"]
+        assert not [process for process in started[0].processes() if process.alive()]
+    assert left_out == ["broken: not measured, it failed to start: no good"]
+
+
+def test_subject_that_fails_to_start_is_a_failure_where_all_are_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broken(monkeypatch, [])
+    with pytest.raises(RuntimeError, match="no good"), ground(("none", "broken")):
+        pass

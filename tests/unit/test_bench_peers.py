@@ -21,8 +21,8 @@ Requests/sec:   4000.00
 """
 
 
-def plan(quick: bool = False, only: tuple[str, ...] = ()) -> Plan:
-    return Plan(quick, Path(), 60, only, began=time.monotonic())
+def plan(quick: bool = False, only: tuple[str, ...] = (), seed: int = 1) -> Plan:
+    return Plan(quick, Path(), 60, only, began=time.monotonic(), seed=seed)
 
 
 def test_wrk_report_gives_rate_and_cost() -> None:
@@ -67,9 +67,11 @@ def test_turns_a_disturbed_one_is_told_and_not_counted() -> None:
             raise Disturbed("it failed")
         return {"rate": 1.0, "CPU": 2.0}
 
-    found = by_turns(plan(quick=True), ("none", "haproxy"), turn, 1)
+    made, names = plan(quick=True), ("none", "haproxy")
+    found = by_turns(made, names, turn, 1)
     assert found["rate"].rounds == [{"none": 1.0, "haproxy": None}]
-    rows = list(rows_of(found, {"rate": "requests/s", "CPU": "us"}, Head("http", "x", "", "")))
+    units = {"rate": "requests/s", "CPU": "us"}
+    rows = list(rows_of(made, names, found, units, Head("http", "x", "", "")))
     assert [(row.subject, row.metric, row.median) for row in rows] == [
         ("none", "rate", 1.0),
         ("none", "CPU", 2.0),
@@ -78,3 +80,58 @@ def test_turns_a_disturbed_one_is_told_and_not_counted() -> None:
 
 def test_present_leaves_out_whom_the_plan_does_not_want() -> None:
     assert present(plan(only=("lbfast-n", "none"))) == ["none", "lbfast-nat"]
+
+
+def test_turns_all_disturbed_are_left_out_by_name() -> None:
+    """In one case one subject never comes through, in the other nobody does."""
+
+    def turn(name: str) -> dict[str, float]:
+        if name in silent:
+            raise Disturbed("it failed")
+        return {"rate": 1.0, "CPU": 2.0}
+
+    made, names, units = plan(), ("none", "haproxy"), {"rate": "1/s", "CPU": "us"}
+    silent: tuple[str, ...] = ("haproxy",)
+    some = rows_of(made, names, by_turns(made, names, turn, 2), units, Head("http", "x", "", ""))
+    assert {row.subject for row in some} == {"none"}
+    assert made.left_out == ["x: haproxy: every turn disturbed"]
+    silent = names
+    nobody = by_turns(made, names, turn, 2)
+    assert list(rows_of(made, names, nobody, units, Head("http", "y", "", "", 4))) == []
+    assert made.left_out[1:] == [f"y, IPv4: {name}: every turn disturbed" for name in names]
+
+
+def test_turns_a_round_in_which_nobody_came_through_is_told_too() -> None:
+    calls: list[str] = []
+
+    def turn(name: str) -> dict[str, float]:
+        calls.append(name)
+        if len(calls) < 5:
+            raise Disturbed("it failed")
+        return {"rate": 1.0}
+
+    made, names = plan(), ("none", "haproxy")
+    found = by_turns(made, names, turn, 3)
+    rows = list(rows_of(made, names, found, {"rate": "1/s"}, Head("http", "x", "", "")))
+    assert {row.remark for row in rows} == {"1 of 3 turns disturbed, not counted"}
+
+
+def test_order_of_turns_is_another_in_each_run_and_the_same_by_its_seed() -> None:
+    names = [f"s{n}" for n in range(12)]
+
+    def order(made: Plan) -> list[str]:
+        seen: list[str] = []
+
+        def turn(name: str) -> dict[str, float]:
+            seen.append(name)
+            return {"rate": 1.0}
+
+        by_turns(made, names, turn, 1)
+        return seen
+
+    first = Plan(True, Path(), 60)
+    assert order(first) != order(Plan(True, Path(), 60))
+    assert order(plan(quick=True, seed=7)) == order(plan(quick=True, seed=7))
+    assert order(Plan(True, Path(), 60, seed=first.seed)) == order(
+        Plan(True, Path(), 60, seed=first.seed)
+    )

@@ -80,3 +80,28 @@ def test_one_round_has_no_interval() -> None:
         assert ("(2.00-2.00)" in table.render([found])) == shown
         assert ("15.3 to 15.3" in table.line(found)) == shown
         assert ("2.000 to 2.000" in table.line(found)) == shown
+
+
+@pytest.mark.parametrize(
+    ("rounds", "heading"),
+    [
+        ((5, 2), "min to max"),
+        ((6, 25), "95 % interval"),
+        ((6, 5), "95 % interval; of < 6 rounds min to max"),
+    ],
+)
+def test_interval_is_called_so_from_six_rounds_on(rounds: tuple[int, int], heading: str) -> None:
+    found = [row(f"lbfast-{n}", 1.0, rounds=n) for n in rounds]
+    columns = table.render(found).splitlines()[1]
+    assert " ".join(columns.split()) == f"subject rounds median {heading}"
+    assert [line.split()[:2] for line in table.render(found).splitlines()[2:4]] == [
+        [f"lbfast-{n}", str(n)] for n in rounds
+    ]
+
+
+def test_pictures_of_a_work_are_removed_and_no_others(tmp_path: Path) -> None:
+    for name in ("requests", "cost", "bulk"):
+        (tmp_path / f"bench-{name}.svg").touch()
+        (tmp_path / f"bench-{name}.png").touch()
+    plots.remove({"http"}, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"bench-bulk.svg", "bench-bulk.png"}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import statistics
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench import versions
 from bench.rows import (
     Head,
     Interval,
@@ -68,7 +70,12 @@ def test_disturbed_turn_leaves_its_round_out_of_the_ratio_and_is_told() -> None:
     assert (first.rounds, second.rounds) == (2, 3)
     assert first.ratios["b"] == Interval(2.5, 2.0, 3.0)
     assert first.remark == "1 of 3 turns disturbed, not counted"
-    assert (second.remark, first.method, second.method) == ("", "dr", "")
+    assert (second.remark, first.method, second.method) == (
+        "ratio to a from 2 of 3 rounds",
+        "dr",
+        "",
+    )
+    assert second.ratios["a"].rounds == 2
 
 
 def test_subject_without_an_undisturbed_turn_has_no_row() -> None:
@@ -98,3 +105,45 @@ def test_files_of_another_shape_are_no_sheets(tmp_path: Path) -> None:
     write(sheet("b", []), tmp_path)
     write(sheet("a", []), tmp_path)
     assert [found.work for found in read_all(tmp_path)] == ["a", "b"]
+
+
+def test_ratio_that_drops_rounds_says_of_how_many_it_is() -> None:
+    made = Rounds([{"a": 1.0, "b": b} for b in (-3.0, -2.0, -1.0, 1.0, 2.0)])
+    first, second = made.rows(HEAD)
+    assert (first.rounds, first.ratios["b"]) == (5, Interval(0.75, 0.5, 1.0, 2))
+    assert first.remark == "ratio to b from 2 of 5 rounds"
+    assert second.remark == ""
+
+
+def test_cost_without_a_round_of_the_base_is_told() -> None:
+    made = rounds({"none": None, "a": 3.0}, {"none": 1.0, "a": None})
+    assert list(made.less("none").rows(HEAD)) == []
+    assert list(made.less("none").unmeasured(HEAD)) == [
+        "60 bytes, IPv4: a: cpu: no round that none has too"
+    ]
+    assert list(made.unmeasured(HEAD)) == []
+
+
+def test_machine_names_what_is_measured() -> None:
+    commit = versions.said(["git", "-C", str(versions.ROOT), "rev-parse", "--short", "HEAD"])
+    own = versions.lbfast_version()
+    assert own.startswith(commit) if commit else own == metadata.version("lbfast")
+    assert this_machine().lbfast == own
+    assert this_machine().peers == versions.peer_versions()
+
+
+def test_version_outside_a_repository_is_that_of_the_package(tmp_path: Path) -> None:
+    assert versions.lbfast_version(tmp_path) == metadata.version("lbfast")
+
+
+@pytest.mark.parametrize(
+    ("line", "version"),
+    [
+        ("HAProxy version 2.6.12-1+deb12u1 2023/12/16 - https://haproxy.org/", "2.6.12-1+deb12u1"),
+        ("nginx version: nginx/1.22.1", "1.22.1"),
+        ("nftables v1.0.6 (Lester Gooch #5)", "1.0.6"),
+        ("odd", "odd"),
+    ],
+)
+def test_version_is_found_in_what_a_program_says(line: str, version: str) -> None:
+    assert versions.version_in(line) == version

@@ -20,7 +20,7 @@ from bench.subjects import (
     nginx_stream,
     rules,
 )
-from bench.subjects.base import PATH, PORTS, Place, Pool, Subject, endpoint
+from bench.subjects.base import PORTS, Place, Pool, Subject, endpoint
 from bench.subjects.none import nothing
 from netns.topo import check
 from tests.conftest import namespaces_allowed
@@ -36,7 +36,7 @@ OWN, SERVER = "02:00:00:00:00:01", "02:00:00:00:00:02"
 
 def checker(name: str) -> str:
     """Return a program's path, or skip."""
-    found = shutil.which(name, path=PATH)
+    found = shutil.which(name)
     if found is None:
         pytest.skip(f"{name} is not installed")
     return found
@@ -125,6 +125,16 @@ def test_a_missing_program_leaves_a_subject_out_by_name(monkeypatch: pytest.Monk
     found, absent = available(("none", "odd"))
     assert found == ["none"]
     assert absent == ["odd: not measured, no-such-program, /no/such/file missing"]
+
+
+def test_a_program_counts_where_starting_it_would_find_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    odd = Subject("odd", "odd", "nat", nothing, ("haproxy",))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert odd.missing() == ["haproxy"]
+    (tmp_path / "haproxy").touch(0o755)
+    assert odd.missing() == []
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])

@@ -1,0 +1,120 @@
+"""`make bench` as a whole: its folders, what is left standing there, what it says at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bench import plots, rows
+from bench.plan import Plan, Work
+from bench.rows import Row
+from tools import bench as tool
+
+Runner = Callable[[Plan], Iterator[Row]]
+
+
+def row(metric: str) -> Row:
+    return Row(
+        work="http", case="new connections", subject="lbfast-dr", metric=metric, unit="us",
+        median=1.0, low=1.0, high=1.0, rounds=1,
+    )  # fmt: skip
+
+
+def rate_and_cost(_: Plan) -> Iterator[Row]:
+    yield from map(row, ("rate", "cost of balancing"))
+
+
+def rate_alone(plan: Plan) -> Iterator[Row]:
+    plan.lose(["x: haproxy: every turn disturbed"])
+    yield row("rate")
+
+
+def nothing(plan: Plan) -> Iterator[Row]:
+    plan.lose(["x: lbfast-dr: every turn disturbed"])
+    yield from ()
+
+
+@pytest.fixture
+def house(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
+    """Run a work in a house whose folders are below tmp_path."""
+    monkeypatch.setattr(tool, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(tool, "QUICK_RESULTS", tmp_path / "quick")
+    monkeypatch.setattr(plots, "DOCS", tmp_path / "docs")
+
+    def run(work: Runner, *words: str) -> int:
+        known = {"http": Work("http", 9, 9, work, ("lbfast-dr",))}
+        monkeypatch.setattr(tool, "all_works", lambda: known)
+        return tool.main(words)
+
+    return run
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.glob("*.svg")} if folder.is_dir() else set()
+
+
+def test_picture_without_rows_is_not_left_beside_newer_results(
+    house: Callable[..., int], tmp_path: Path
+) -> None:
+    out = tmp_path / "x"
+    assert house(rate_and_cost, "--out", str(out)) == 0
+    assert names(out) == {"bench-requests.svg", "bench-cost.svg"}
+    assert house(rate_alone, "--out", str(out)) == 0
+    assert names(out) == {"bench-requests.svg"}
+    assert house(nothing, "--out", str(out)) == 1
+    assert names(out) == {"bench-requests.svg"}  # as is the file of the results
+
+
+@pytest.mark.parametrize("words", [("--quick",), ("--only", "dr"), ("--out",)])
+def test_docs_are_for_whole_runs_alone(
+    house: Callable[..., int], tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    out = [str(tmp_path / "results")] if words == ("--out",) else []
+    assert house(rate_and_cost, *words, *out) == 0
+    assert not (tmp_path / "docs").exists()
+    assert (tmp_path / "results").exists() == bool(out)
+    assert house(rate_and_cost) == 0
+    assert names(tmp_path / "docs") == {"bench-requests.svg", "bench-cost.svg"}
+
+
+def test_what_was_left_out_is_printed_at_the_end(
+    house: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert house(rate_alone) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "left out of http: x: haproxy: every turn disturbed"
+
+
+def test_work_of_which_nothing_is_left_has_failed(
+    house: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert house(nothing) == 1
+    said = capsys.readouterr()
+    assert "failed: http\n" in said.err
+    assert "left out of http: x: lbfast-dr: every turn disturbed" in said.out
+
+
+@pytest.mark.parametrize("below", ["file/x", "file"])
+def test_folder_that_cannot_be_made_is_refused_before_measuring(
+    house: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str], below: str
+) -> None:
+    def never(_: Plan) -> Iterator[Row]:
+        pytest.fail("measured")
+
+    (tmp_path / "file").touch()
+    assert house(never, "--out", str(tmp_path / below)) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"bench: --out {tmp_path / below}: ")
+    assert said.endswith("; expected a folder, or a place for one\n")
+    assert said.count("\n") == 1
+
+
+def test_results_name_the_seed(house: Callable[..., int], tmp_path: Path) -> None:
+    seeds = []
+    for words in ((), (), ("--seed", "7")):
+        assert house(rate_alone, *words) == 0
+        seeds.append(rows.read(tmp_path / "results/http.json").seed)
+    assert seeds[0] != seeds[1]
+    assert seeds[2] == 7
