@@ -40,10 +40,11 @@ class Strictness:
         return KEYWORDS[keyword] | self.default
 
     def report_unreadable(
-        self, keyword: str, findings: Findings, place: Place, found: str
-    ) -> None:
+        self, keyword: str, findings: Findings, place: Place, found: str,
+        expected: str = "expected a file that can be read",
+    ) -> None:  # fmt: skip
         severity = Severity.UNREAD if self.of(keyword) & _READABLE else Severity.NOTE
-        findings.add(severity, place, found, "expected a file that can be read")
+        findings.add(severity, place, found, expected)
 
 
 def braces(pattern: str) -> Iterator[str]:

@@ -6,6 +6,7 @@ The stages and their order are those of spec 1.1; what a statement means is not 
 from __future__ import annotations
 
 import enum
+import posixpath
 import random
 import re
 from collections.abc import Iterator, Mapping
@@ -112,10 +113,7 @@ class Preprocessor:
     def read(self, path: str) -> Iterator[Token]:
         """Yields the tokens of a file and of those that it includes; OSError for the first."""
         lines = self.host.read_lines(path)
-        if len(self._files) >= _MAX_DEPTH:
-            self.findings.error(Place(path), "included too deep", f"at most {_MAX_DEPTH} levels")
-            return
-        self._files.append(path)
+        self._files.append(posixpath.normpath(path))
         is_strict = self.includes.default
         for number, line in enumerate(lines, 1):
             for part in self._parts(line, Place(path, number)):
@@ -175,12 +173,33 @@ class Preprocessor:
             self.findings.error(place, f"{keyword} alone", "expected a file name")
             return
         for path in include.find(self.host, keyword, name, self.includes, place, self.findings):
+            if not self._may_go_deeper(keyword, path, place):
+                continue
             try:
                 yield from self.read(path)
             except OSError as failed:
                 self.includes.report_unreadable(
                     keyword, self.findings, place, f"{path}: {failed.strerror}"
                 )
+
+    def _may_go_deeper(self, keyword: str, path: str, place: Place) -> bool:
+        """Returns whether a file may be read inside those that are being read.
+
+        A file inside itself is read once more, so that what it has twice is said; keepalived goes
+        on until it has no more descriptors, and takes the next one for a file it cannot read.
+        """
+        if self._files.count(posixpath.normpath(path)) > 1:
+            self.includes.report_unreadable(
+                keyword, self.findings, place, f"{keyword} {path}: the file includes itself",
+                "expected an end to it; not read once more",
+            )  # fmt: skip
+            return False
+        if len(self._files) >= _MAX_DEPTH:
+            self.findings.error(
+                place, f"{path}: included too deep", f"at most {_MAX_DEPTH} levels; not read"
+            )
+            return False
+        return True
 
     def _logical(self, text: str, place: Place, names: Names, depth: int) -> Iterator[Token]:
         """Takes a line without comment through the stages 4 to 8."""
