@@ -34,7 +34,7 @@ REGEX_OPTIONS = (
 _DIGEST = re.compile(r"[0-9a-fA-F]{32}")
 _NIBBLES = re.compile(r"[0-9a-fA-FxX]+")
 _DNS_TYPES = ("A", "NS", "CNAME", "SOA", "MX", "TXT", "AAAA", "RRSIG", "DNSKEY")
-_MAX_LABEL = 63
+_MAX_LABEL, _MAX_NAME = 63, 254  # bytes: of a label, of labels with their lengths (RFC 1035)
 
 MAX_DELAY_US = INT_MAX * MICRO * 4
 MAX_TIMEOUT_US = UINT_MAX
@@ -189,13 +189,26 @@ def _dns_type(given: Statement) -> str:
     return word
 
 
-def _dns_name(given: Statement) -> str:
+def _dns_name(loader: Loader, draft: Draft, given: Statement) -> None:
+    """Takes the name to ask for; keepalived's check is silent about one that is too long."""
     name = given.word()
-    if any(
-        not 0 < len(label) <= _MAX_LABEL for label in name.rstrip(".").split(".") if name != "."
-    ):
+    parts = name.removesuffix(".").split(".")
+    labels = [len(part.encode("utf-8", "surrogateescape")) for part in parts]
+    if name != "." and not all(labels):
         raise Bad(f"{name!r}", "expected a domain name")
-    return name
+    if name[1:2] == ".":
+        loader.source.differ(given.place, "a first label of one character is an empty one to it")
+        if loader.source.as_keepalived:
+            raise Bad(f"{name!r}", "expected another name")
+    too_long = ""
+    if max(labels) > _MAX_LABEL:
+        too_long = f"a label of {max(labels)} bytes, expected at most {_MAX_LABEL}"
+    elif len(labels) + sum(labels) > _MAX_NAME:
+        too_long = f"{len(labels) + sum(labels) - 1} bytes, expected at most {_MAX_NAME - 1}"
+    if too_long:
+        loader.findings.note(given.place, f"name: {too_long}", "no query can carry it; . is used")
+        return
+    draft.put("name", name, given.place)
 
 
 def _file_weight(loader: Loader, draft: Draft, given: Statement) -> None:
@@ -224,7 +237,7 @@ CHECKERS: dict[str, Table] = {
     "DNS_CHECK": {
         **_NETWORK,
         "type": Value("type", _dns_type),
-        "name": Value("name", _dns_name),
+        "name": Call(_dns_name),
     },
     "UDP_CHECK": {
         **_NETWORK,
