@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 
-from lbfast.config.findings import Finding, Severity
+from lbfast.config.findings import Finding, Severity, with_bytes
 from lbfast.config.load import Loaded, load
 from lbfast.config.system import System
 
@@ -21,10 +20,6 @@ _WORDS = {
     Severity.FATAL: "fatal",
     Severity.UNREAD: "fatal",
 }
-
-
-# an escape that repr() wrote: its backslash is not one of a pair
-_SURROGATE = re.compile(r"(?<!\\)((?:\\\\)*)\\udc([89a-f][0-9a-f])")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -46,14 +41,7 @@ def _parser() -> argparse.ArgumentParser:
 def line(finding: Finding) -> str:
     """Returns a finding as one line of text."""
     text = f"{finding.place}: {_WORDS[finding.severity]}: {finding.found}, {finding.expected}"
-    return _with_bytes(text)
-
-
-def _with_bytes(text: str) -> str:
-    """Shows bytes that are no UTF-8 as \\xf6: those that stand in the text as lone surrogates, and
-    those that a quoted word has as escapes of these."""
-    shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return _SURROGATE.sub(r"\1\\x\2", shown)
+    return with_bytes(text)
 
 
 def judge(path: str, config_id: str = "") -> Loaded:

@@ -16,6 +16,15 @@ from lbfast.config.preprocess import Kind, Preprocessor, Token
 from lbfast.config.values import Bad, Missing, Read, Statement, statement
 
 _COUNT = itertools.count()
+# what editors put before a file, as it is read; keepalived takes it for a part of the first word
+_MARKS = {
+    mark.decode("utf-8", "surrogateescape"): name
+    for mark, name in (
+        (b"\xef\xbb\xbf", "a byte order mark"),
+        (b"\xff\xfe", "a byte order mark of UTF-16"),
+        (b"\xfe\xff", "a byte order mark of UTF-16"),
+    )
+}
 
 
 @dataclass(slots=True)
@@ -173,24 +182,30 @@ class Loader:
         try:
             row.apply(self, draft, given)
         except Missing as missing:
-            raise self._lacks(given, missing.args[0]) from None
+            raise self._lacks(given, missing.args[0], _wanted(row, given)) from None
         except Bad as bad:
             self.bad(given, bad)
 
     def unknown(self, given: Statement) -> None:
         """Reports a keyword that the block does not know, and passes over what belongs to it."""
-        self.findings.error(
-            given.place, f"unknown keyword {given.keyword!r}",
-            "ignored with its block" if self.has_block() else "ignored",
-        )  # fmt: skip
+        ignored = "ignored with its block" if self.has_block() else "ignored"
+        mark = next((mark for mark in _MARKS if given.keyword.startswith(mark)), "")
+        if mark:
+            word = repr(given.keyword[len(mark) :]) if given.keyword != mark else "the line"
+            self.findings.error(
+                given.place, f"{_MARKS[mark]} before {word}",
+                f"expected a file in UTF-8 without one; {ignored}",
+            )  # fmt: skip
+        else:
+            self.findings.error(given.place, f"unknown keyword {given.keyword!r}", ignored)
         if self.has_block():
             self._next()
             self._skip_unexpected()
 
-    def _lacks(self, given: Statement, number: int) -> Fatal:
+    def _lacks(self, given: Statement, number: int, wanted: str = "expected it") -> Fatal:
         """Notes an argument that is missing; keepalived ends at that."""
         return self.findings.fatal(
-            given.place, f"{given.text!r} lacks word {number}", "expected it; reading ends here"
+            given.place, f"{given.text!r} lacks word {number}", f"{wanted}; reading ends here"
         )
 
     def lines(self, given: Statement, read: Callable[[Statement], None]) -> None:
@@ -260,6 +275,18 @@ class Value:
             loader.bad(given, bad)
             value = bad.value
         draft.put(self.field, value, given.place)
+
+
+def _wanted(row: Row, given: Statement) -> str:
+    """Returns what a keyword expects: what its reader says about a word that is certainly none."""
+    if isinstance(row, Value) and len(given.words) == 1:
+        try:
+            row.read(Statement((given.keyword, "\x7f"), given.text, given.place))
+        except Bad as bad:
+            return bad.expected
+        except Missing:
+            pass  # it wants more than that
+    return "expected it"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -18,6 +19,17 @@ class Severity(enum.IntEnum):
     ELSEWHERE = 5  # the same, for a network namespace: keepalived's check says nothing at all
     FATAL = 6  # reading ends here
     UNREAD = 7  # a file that an include insists on: keepalived does not even begin
+
+
+# an escape that repr() wrote: its backslash is not one of a pair
+_SURROGATE = re.compile(r"(?<!\\)((?:\\\\)*)\\udc([89a-f][0-9a-f])")
+
+
+def with_bytes(text: str) -> str:
+    """Shows bytes that are no UTF-8 as \\xf6: those that stand in the text as lone surrogates, and
+    those that a quoted word has as escapes of these."""
+    shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return _SURROGATE.sub(r"\1\\x\2", shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +52,7 @@ class Finding:
     expected: str
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.found}, {self.expected}"
+        return with_bytes(f"{self.place}: {self.found}, {self.expected}")
 
 
 class Fatal(Exception):
