@@ -41,6 +41,9 @@ PACKET = 1 << 17
 LOOK_EVERY_S = 10.0  # for new addresses and interfaces, while there are packets for the process
 
 
+TUN = "/dev/net/tun"
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """One raw socket and what it carries."""
@@ -52,7 +55,10 @@ class Source:
 
 def open_tun(device: str) -> int:
     """Make the TUN device, up, with checks of the way back that let tunnelled clients in."""
-    tun = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        tun = os.open(TUN, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise SystemExit(f"{TUN} is not there: load the kernel's module tun") from None
     flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR
     fcntl.ioctl(tun, TUNSETIFF, struct.pack("16sH22x", device.encode(), flags))
     settings = Path("/proc/sys/net")

@@ -9,6 +9,7 @@ import pytest
 
 from lbfast.errors import ConfigError, ControlError
 from lbfast.realserver import parse_vip
+from lbfast.realservers import decap
 from lbfast.realservers.decap import KINDS
 from lbfast.realservers.notes import Notes, NotesFile, Setting, Tunnel, Vip, boot_id
 from lbfast.realservers.tunnel import KERNEL, kernel_devices
@@ -70,3 +71,11 @@ def test_damaged_notes_are_refused(tmp_path: Path) -> None:
 def test_kernel_takes_the_kinds_that_are_not_ours() -> None:
     assert kernel_devices(Tunnel("lbtun0", tuple(KINDS))) == ()
     assert kernel_devices(Tunnel("lbtun0", ("4in6",))) == tuple(d for _, d in KERNEL.values())
+
+
+def test_a_host_without_tun_devices_is_told_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(decap, "TUN", str(tmp_path / "tun"))
+    with pytest.raises(SystemExit, match=r"tun is not there: load the kernel's module tun$"):
+        decap.open_tun("lbtun0")
