@@ -51,6 +51,7 @@ class FakeBalancer:
         self.settings = {"conn_reuse_mode": "1"}
         self.rules: list[FwmarkRule] = []
         self.zeroed: list[ServiceKey | None] = []
+        self.standby: list[frozenset[bytes]] = []
 
     # services
 
@@ -78,6 +79,9 @@ class FakeBalancer:
 
     def settle(self) -> None:
         """Do nothing: an edit is in force at once."""
+
+    def set_standby(self, addresses: frozenset[bytes]) -> None:
+        self.standby.append(addresses)
 
     def services(self) -> list[ServiceState]:
         return [self.service(key) for key in reversed(self.table)]

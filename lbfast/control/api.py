@@ -42,6 +42,10 @@ class Balancer(Protocol):
     def settle(self) -> None:
         """Returns when packets meet everything that was edited before."""
 
+    def set_standby(self, addresses: frozenset[bytes]) -> None:
+        """Leaves what is sent to these addresses, and to no others, to the host: another director
+        serves them."""
+
     def add_server(self, key: ServiceKey, server: RealServer) -> None:
         """Adds a real server at the head of the list; ESRCH, EEXIST, EINVAL, ERANGE."""
 

@@ -106,6 +106,9 @@ class Client:
             self._do(m.Settle())
             self._is_unsettled = False
 
+    def set_standby(self, addresses: frozenset[bytes]) -> None:
+        self._do(m.Standby(sorted(addresses)))
+
     def add_server(self, key: ServiceKey, server: RealServer) -> None:
         self._do(m.AddServer(key, server))
 

@@ -134,7 +134,6 @@ class Forwarder:
         self._standby = addresses
         if self._is_up:
             self._tables.set_standby(addresses)
-            self._steer.now()
 
     def set_marks(self, rules: list[FwmarkRule]) -> None:
         """Replaces the rules that mark packets."""

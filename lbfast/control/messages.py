@@ -48,6 +48,10 @@ class Settle(msgspec.Struct, tag=True, frozen=True):
     pass
 
 
+class Standby(msgspec.Struct, tag=True, frozen=True):
+    addresses: list[bytes]
+
+
 class AddServer(msgspec.Struct, tag=True, frozen=True):
     key: ServiceKey
     server: RealServer
@@ -156,6 +160,7 @@ Request: TypeAlias = (
     | DeleteService
     | Flush
     | Settle
+    | Standby
     | AddServer
     | EditServer
     | DeleteServer

@@ -227,6 +227,7 @@ _ANSWERS: Mapping[type, Callable[[Balancer, Any], object]] = {
     m.DeleteService: lambda balancer, r: balancer.delete_service(r.key),
     m.Flush: lambda balancer, r: balancer.flush(),
     m.Settle: lambda balancer, r: balancer.settle(),
+    m.Standby: lambda balancer, r: balancer.set_standby(frozenset(r.addresses)),
     m.AddServer: lambda balancer, r: balancer.add_server(r.key, r.server),
     m.EditServer: lambda balancer, r: balancer.edit_server(r.key, r.server),
     m.DeleteServer: lambda balancer, r: balancer.delete_server(r.key, r.server),

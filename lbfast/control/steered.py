@@ -24,7 +24,6 @@ class SteeredTables(Tables):
     ) -> None:
         super().__init__(engine)
         self._steer, self._frames = steer, frames
-        self.standby: frozenset[bytes] = frozenset()
 
     def counters(self) -> list[Counter]:
         return super().counters() + self._frames()
@@ -71,14 +70,12 @@ class SteeredTables(Tables):
     def set_standby(self, addresses: frozenset[bytes]) -> None:
         """Leaves what is sent to these addresses to the host: another director serves them."""
         if addresses != self.standby:
-            self.begin_standby(addresses)
-            self._steer()
+            super().set_standby(addresses)
+            self._steer.now()
 
     def begin_standby(self, addresses: frozenset[bytes]) -> None:
         """Does the same before there are rules to follow."""
-        old, self.standby = self.standby, addresses
-        for addr in old ^ addresses:
-            self.engine.standby_set(addr, addr in addresses)
+        super().set_standby(addresses)
 
     def find_interfaces(self) -> bool:
         moved = super().find_interfaces()

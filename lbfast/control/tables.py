@@ -60,6 +60,7 @@ class Tables:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.standby: frozenset[bytes] = frozenset()  # addresses that are left to the host
         # edits refused for want of room, by the table's name and the option that sizes it
         self.turned_away: collections.Counter[tuple[str, str]] = collections.Counter()
 
@@ -100,6 +101,11 @@ class Tables:
 
     def settle(self) -> None:
         """Does nothing: the engine meets an edit at once."""
+
+    def set_standby(self, addresses: frozenset[bytes]) -> None:
+        old, self.standby = self.standby, addresses
+        for addr in old ^ addresses:
+            self.engine.standby_set(addr, addr in addresses)
 
     def _edit_server(self, key: ServiceKey, server: RealServer, *, edit: bool) -> None:
         try:

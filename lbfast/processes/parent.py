@@ -21,8 +21,9 @@ from lbfast.processes.channel import Channel
 from lbfast.processes.log import LogSettings
 from lbfast.processes.member import Child
 from lbfast.processes.ownership import MASTER, standby
-from lbfast.processes.supervision import CONFIG_EXIT, FATAL_EXIT, pace, unnoticed_s
+from lbfast.processes.supervision import CONFIG_EXIT, FATAL_EXIT, pace
 from lbfast.vrrp import leftovers
+from lbfast.vrrp.missed import unnoticed_s
 
 logger = logging.getLogger("lbfast")
 
@@ -229,7 +230,6 @@ class Family:
                 case c.State(instance, state):
                     self.states[instance] = state
                     self._unclaimed.pop(instance, None)
-                    self.children[FORWARDER].send(c.Standby(self.standby()))
                 case c.Bfd(session, is_up):
                     self.sessions[session] = is_up
                     self.children[CHECKER].send(message)

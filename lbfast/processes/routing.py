@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
+from pathlib import Path
 
 from lbfast.model.configuration import Configuration
 from lbfast.model.vrrp import VrrpConfig, VrrpInstance
 from lbfast.processes import channel as c
+from lbfast.processes.balancing import LOST_S, ForwarderLink
+from lbfast.processes.ownership import MASTER, standby
 from lbfast.vrrp import dump
 from lbfast.vrrp.actions import State
 from lbfast.vrrp.service import VrrpService
 from lbfast.vrrp.urgency import be_prompt
+
+logger = logging.getLogger("lbfast")
 
 
 class Routing:
@@ -21,21 +27,28 @@ class Routing:
     def __init__(self) -> None:
         self._service: VrrpService | None = None
         self._keep_addresses = False
+        self._states: dict[str, str] = {}
 
     async def start(self, setup: c.Setup, channel: c.Channel) -> str:
         self._keep_addresses = setup.keep_addresses
 
+        self._configuration = setup.configuration
+        self._link = ForwarderLink(Path(setup.control), self._forwarder_lost)
+        self._states = dict.fromkeys(setup.masters, MASTER)
+
         def entered(instance: VrrpInstance, state: State) -> None:
+            self._states[instance.name] = str(state)
+            self._tell()
             channel.send(c.State(instance.name, str(state)))
 
         def bfd_changed(session: str, is_up: bool) -> None:
             channel.send(c.Bfd(session, is_up))
 
-        service = VrrpService(entered, bfd_changed)
+        service = VrrpService(entered, bfd_changed, self._link.settled)
+        self._service = service
         config = self._own(setup.configuration)
         were_up = frozenset(name for name, is_up in setup.sessions.items() if is_up)
         await service.start(config, setup.masters, were_up)
-        self._service = service
         be_prompt()
         sessions = f", {len(config.bfds)} BFD sessions" if config.bfds else ""
         return f"VRRP instances {', '.join(i.name for i in config.instances) or 'none'}{sessions}"
@@ -47,7 +60,20 @@ class Routing:
 
     async def reload(self, old: Configuration, new: Configuration) -> None:
         assert self._service is not None
+        self._configuration = new
         await self._service.reload(self._own(old), self._own(new))
+        self._tell()
+
+    def _tell(self) -> None:
+        self._link.tell(standby(self._configuration.vrrp, self._states))
+
+    def _forwarder_lost(self, is_lost: bool) -> None:
+        """Lets another director serve what nobody balances here."""
+        if self._service is None or not self._configuration.check.services:
+            return
+        if is_lost:
+            logger.warning("no forwarder for %g s: giving up all instances", LOST_S)
+        self._service.set_cause("no forwarder", is_lost)
 
     def hear(self, message: c.Message) -> None:
         pass
@@ -64,3 +90,4 @@ class Routing:
     async def stop(self, *, is_orphan: bool) -> None:
         if self._service is not None:
             await self._service.stop()
+            self._link.close()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from lbfast.model.vrrp import VrrpConfig
+from lbfast.vrrp.missed import unnoticed_s
 
 HELLO_S = 5.0  # between two hellos
 PATIENCE_S = 5.0  # for the answer
@@ -106,15 +107,6 @@ class Watch:
         if self._failures == 1:
             return 0.0
         return min(2.0 ** (self._failures - 2), _MAX_DELAY_S)
-
-
-def unnoticed_s(config: VrrpConfig, name: str) -> float:
-    """Returns for how long after its last sign of life nobody can have missed an instance.
-
-    Its last advert may have left one interval before.
-    """
-    instance = next(each for each in config.instances if each.name == name)
-    return (instance.down_timer_adverts - 1) * instance.advert_us / 1e6
 
 
 def pace(config: VrrpConfig) -> Pace:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from lbfast.model.vrrp import VrrpConfig
@@ -16,6 +17,7 @@ from lbfast.vrrp.links import Links
 logger = logging.getLogger(__name__)
 
 Place = tuple[str, bytes]  # interface, address
+Settled = Callable[[], Awaitable[None]]
 
 
 def _forwards(interface: str) -> bool:
@@ -27,10 +29,14 @@ def _forwards(interface: str) -> bool:
 
 
 class Announcer:
-    """One packet socket for all interfaces; it receives nothing."""
+    """One packet socket for all interfaces; it receives nothing.
 
-    def __init__(self, clock: Clock, links: Links) -> None:
-        self._clock, self._links = clock, links
+    Nothing is announced before `settled`, if given, returns: who hears of an address sends to it.
+    """
+
+    def __init__(self, clock: Clock, links: Links, settled: Settled | None = None) -> None:
+        self._clock, self._links, self._settled = clock, links, settled
+        self._waiting: set[asyncio.Task[None]] = set()
         self._sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         self._pacers: dict[tuple[str, bool], Pacer] = {}
         self._gaps = (0, 0)
@@ -38,6 +44,8 @@ class Announcer:
         self.failed = 0
 
     def close(self) -> None:
+        for task in self._waiting:
+            task.cancel()
         self._sock.close()
 
     def configure(self, config: VrrpConfig) -> None:
@@ -55,6 +63,24 @@ class Announcer:
         self, places: Sequence[Place], repeat: int, is_wanted: Callable[[], bool]
     ) -> None:
         """Send `repeat` rounds over all addresses; those that must wait look at `is_wanted`."""
+        if self._settled is None:
+            self._announce(places, repeat, is_wanted)
+            return
+        task = asyncio.ensure_future(self._announce_settled(places, repeat, is_wanted))
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
+
+    async def _announce_settled(
+        self, places: Sequence[Place], repeat: int, is_wanted: Callable[[], bool]
+    ) -> None:
+        assert self._settled is not None
+        await self._settled()
+        if is_wanted():
+            self._announce(places, repeat, is_wanted)
+
+    def _announce(
+        self, places: Sequence[Place], repeat: int, is_wanted: Callable[[], bool]
+    ) -> None:
         frames = [(name, self._frame(name, addr), len(addr) == 16) for name, addr in places]
         now = self._clock.now()
         for _ in range(repeat):

@@ -22,10 +22,11 @@ from lbfast.vrrp.actions import (
     SendAdvert,
     State,
 )
-from lbfast.vrrp.announcer import Announcer
+from lbfast.vrrp.announcer import Announcer, Settled
 from lbfast.vrrp.clock import Clock
 from lbfast.vrrp.host import Host
 from lbfast.vrrp.listener import Listener
+from lbfast.vrrp.missed import unnoticed
 from lbfast.vrrp.notifier import Notifier
 from lbfast.vrrp.packet import Advert
 from lbfast.vrrp.reload import match
@@ -59,12 +60,19 @@ class VrrpService:
     removed: the forwarder balances the VIPs of an instance while that state is MASTER, and leaves
     them to the host otherwise, also before the first call.  The last state of an instance is STOP,
     or DELETED or FAULT if a reload has removed it.  `on_bfd` is called with the name of a BFD
-    session and whether it is up: at first, with every change, and after a reload.
+    session and whether it is up: at first, with every change, and after a reload.  Addresses are
+    announced when `settled`, awaited after `on_state`, returns.
     """
 
-    def __init__(self, on_state: OnState | None = None, on_bfd: OnBfd | None = None) -> None:
+    def __init__(
+        self,
+        on_state: OnState | None = None,
+        on_bfd: OnBfd | None = None,
+        settled: Settled | None = None,
+    ) -> None:
         self._on_state: OnState = on_state or (lambda instance, state: None)
         self._on_bfd: OnBfd = on_bfd or (lambda name, is_up: None)
+        self._settled = settled
         self.config = VrrpConfig()
         self.router = Router(self.config)
         self.stations: dict[str, Station] = {}
@@ -91,7 +99,7 @@ class VrrpService:
         self._loop = asyncio.get_running_loop()
         self.clock = Clock(self._loop, self._due)
         self.host = Host(config.settings)
-        self.announcer = Announcer(self.clock, self.host.links)
+        self.announcer = Announcer(self.clock, self.host.links, self._settled)
         self.notifier = Notifier(self._loop)
         self.listener = Listener(self._loop, self.host.links, self._heard)
         self.host.links.on_link = self._link_changed
@@ -102,7 +110,7 @@ class VrrpService:
         self.router = Router(config)
         self.is_running = True
         self._equip(config.instances)
-        self._resumed = _unnoticed(config, masters)
+        self._resumed = unnoticed(config, masters)
         self.host.clear(
             station for name, station in self.stations.items() if name not in self._resumed
         )
@@ -250,6 +258,11 @@ class VrrpService:
         if self.is_running:
             self.clock.arm(self.router.deadline)
 
+    def set_cause(self, cause: str, is_down: bool) -> None:
+        """Add or remove a cause of FAULT of all instances."""
+        for name in list(self.router.machines):
+            self._perform(self.router.set_cause(name, cause, is_down, self.clock.now()))
+
     # -- actions
 
     def _perform(self, tasks: list[Task]) -> None:
@@ -383,18 +396,3 @@ class VrrpService:
         self.notifier.close()
         self.host.close()
         self.clock.close()
-
-
-def _unnoticed(config: VrrpConfig, masters: Mapping[str, float]) -> frozenset[str]:
-    """Return the instances that led until so short ago that no other router can have noticed.
-
-    The last advert may have left one interval before the process died.
-    """
-    now = time.monotonic()
-    return frozenset(
-        instance.name
-        for instance in config.instances
-        if instance.name in masters
-        and (now - masters[instance.name]) * _US_PER_S
-        < (instance.down_timer_adverts - 1) * instance.advert_us
-    )

@@ -19,8 +19,8 @@ from lbfast.processes.supervision import (
     Pace,
     Watch,
     pace,
-    unnoticed_s,
 )
+from lbfast.vrrp.missed import unnoticed_s
 from netns.wait import wait_for
 
 
