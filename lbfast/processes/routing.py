@@ -44,7 +44,7 @@ class Routing:
         def bfd_changed(session: str, is_up: bool) -> None:
             channel.send(c.Bfd(session, is_up))
 
-        service = VrrpService(entered, bfd_changed, self._link.settled)
+        service = VrrpService(entered, bfd_changed, self._settled)
         self._service = service
         config = self._own(setup.configuration)
         were_up = frozenset(name for name, is_up in setup.sessions.items() if is_up)
@@ -63,6 +63,11 @@ class Routing:
         self._configuration = new
         await self._service.reload(self._own(old), self._own(new))
         self._tell()
+
+    async def _settled(self) -> None:
+        """Returns when packets to our addresses are balanced; at once if nothing is."""
+        if self._configuration.check.services:
+            await self._link.settled()
 
     def _tell(self) -> None:
         self._link.tell(standby(self._configuration.vrrp, self._states))
