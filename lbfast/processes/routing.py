@@ -28,10 +28,10 @@ class Routing:
         self._service: VrrpService | None = None
         self._keep_addresses = False
         self._states: dict[str, str] = {}
+        self._is_forwarder_lost = False
 
     async def start(self, setup: c.Setup, channel: c.Channel) -> str:
         self._keep_addresses = setup.keep_addresses
-
         self._configuration = setup.configuration
         self._link = ForwarderLink(Path(setup.control), self._forwarder_lost)
         self._states = dict.fromkeys(setup.masters, MASTER)
@@ -45,10 +45,11 @@ class Routing:
             channel.send(c.Bfd(session, is_up))
 
         service = VrrpService(entered, bfd_changed, self._settled)
-        self._service = service
         config = self._own(setup.configuration)
         were_up = frozenset(name for name, is_up in setup.sessions.items() if is_up)
         await service.start(config, setup.masters, were_up)
+        self._service = service
+        self._judge()
         be_prompt()
         sessions = f", {len(config.bfds)} BFD sessions" if config.bfds else ""
         return f"VRRP instances {', '.join(i.name for i in config.instances) or 'none'}{sessions}"
@@ -63,6 +64,7 @@ class Routing:
         self._configuration = new
         await self._service.reload(self._own(old), self._own(new))
         self._tell()
+        self._judge()
 
     async def _settled(self) -> None:
         """Returns when packets to our addresses are balanced; at once if nothing is."""
@@ -73,12 +75,16 @@ class Routing:
         self._link.tell(standby(self._configuration.vrrp, self._states))
 
     def _forwarder_lost(self, is_lost: bool) -> None:
+        self._is_forwarder_lost = is_lost
+        self._judge()
+
+    def _judge(self) -> None:
         """Lets another director serve what nobody balances here."""
-        if self._service is None or not self._configuration.check.services:
-            return
-        if is_lost:
+        is_missed = self._is_forwarder_lost and bool(self._configuration.check.services)
+        if is_missed:
             logger.warning("no forwarder for %g s: giving up all instances", LOST_S)
-        self._service.set_cause("no forwarder", is_lost)
+        if self._service is not None:
+            self._service.set_cause("no forwarder", is_missed)
 
     def hear(self, message: c.Message) -> None:
         pass
@@ -95,4 +101,4 @@ class Routing:
     async def stop(self, *, is_orphan: bool) -> None:
         if self._service is not None:
             await self._service.stop()
-            self._link.close()
+        self._link.close()
