@@ -134,9 +134,12 @@ cdef bint engine_derive(engine_t *e, uint32_t nworkers) noexcept nogil:
 
 
 cdef known_t *flows_take(uint32_t n) noexcept nogil:
-    """Return n records, and in front of them one that stays empty (plain_point); NULL: no room."""
+    """Return n records, and in front of them one whose keys no packet has; NULL: no room."""
     cdef known_t *at = <known_t *>memory_take((<uint64_t>n + 1) * sizeof(known_t))
-    return NULL if at == NULL else at + 1
+    if at == NULL:
+        return NULL
+    at.request.key = at.reply.key = NO_KEY
+    return at + 1
 
 
 cdef void flows_give(known_t *flows, uint32_t n) noexcept nogil:

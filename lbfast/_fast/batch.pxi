@@ -159,8 +159,8 @@ cdef inline void batch_look(
 cdef void batch_other(engine_t *e, worker_t *w, batch_t *b, plain_t *q) noexcept nogil:
     """A packet that is not plain, or not for this worker to send."""
     q.key = PLAIN_NOT
-    q.conn = &NO_CONN
-    q.known = &NOT_KNOWN
+    q.conn = e.conns - 1
+    q.known = e.flows - 1
     b.others += 1
     batch_classify(e, w, b, <uint32_t>(q - b.plains))
 
@@ -244,7 +244,7 @@ cdef void batch_fetch_far(engine_t *e, worker_t *w, batch_t *b, bint known) noex
             fetch_ahead(w, &b.pkts[i])
     for i in range(b.n):
         q = &b.plains[i]
-        if LB_UNLIKELY(q.conn == &NO_CONN or q.conn < e.conns):
+        if LB_UNLIKELY(q.conn < e.conns):
             continue
         if q.conn.cport != plain_cport(b.frames[i].data + 14, q.key, reply):
             after = q.conn.hnext
@@ -261,7 +261,8 @@ cdef inline void plain_point(
     plain_t *q, const uint32_t *buckets, conn_t *conns, known_t *flows
 ) noexcept nogil:
     """Point a plain packet to the first entry of its bucket.  Of an empty bucket that is the one
-    before all, of which nothing is known: nobody reads it (`engine_t.flows`)."""
+    before all, as of a packet that is not plain: no packet has the key that is known of it
+    (flows_take), so nobody reads it."""
     cdef uint32_t first = buckets[q.bucket]
     q.conn = conns - 1 + first
     q.known = flows - 1 + first

@@ -25,10 +25,6 @@ ctypedef struct plain_t:         # a frame as the short way sees it
     uint32_t pad
 
 
-cdef conn_t NO_CONN              # what a packet points to that is not plain: no packet's key
-cdef known_t NOT_KNOWN = [[2, 0, 0, 0, 0, 0, 0], [2, 0, 0, 0, 0, 0, 0]]
-
-
 # ---------------------------------------------------------------- is it plain
 
 cdef inline uint32_t plain_kind(

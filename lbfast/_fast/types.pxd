@@ -333,6 +333,7 @@ ctypedef enum role_t:          # why a frame was taken (steering)
 cdef enum:
     PLAIN_NOT = 0
     PLAIN_UDP = 1
+    NO_KEY = 2                 # neither a packet's nor a path's
     PLAIN_TCP = 3
     PLAIN_V6 = 4               # with one of those
     GENERATION = 8             # step of engine_t.generation
@@ -644,7 +645,7 @@ ctypedef struct engine_t:
     uint32_t max_laddrs        # follows from max_svcs
     uint32_t nworkers
     # derived
-    known_t *flows             # by connection index; an empty one in front of the first
+    known_t *flows             # by connection index; in front of the first one of nobody
     outer_t *outers            # by destination index
     uint32_t generation        # (c) of all that control edits, in steps of 8; never 0
     uint64_t seed
