@@ -10,9 +10,12 @@ from rich.table import Table
 
 from bench.rows import FEW_ROUNDS, Row
 
-WIDTH = 150
+WIDTH = 200  # enough for a table with all of them
 # whom a figure is set beside in the table; the file has the ratio to every other subject
-PEERS = ("reflector", "nft-dnat", "nft-forward", "haproxy", "nginx-stream", "ipvs-nat", "ipvs-dr")
+PEERS = (
+    *("reflector", "nft-dnat", "nft-forward", "haproxy", "nginx-stream"),
+    *("ipvs-nat", "ipvs-dr", "ipvs-tun"),
+)
 
 
 def number(value: float) -> str:

@@ -11,7 +11,10 @@ from bench.subjects import SUBJECTS, available
 
 Figures = Mapping[str, float]  # by metric
 Comparison = dict[str, Rounds]  # by metric
-QUICK = ("none", "lbfast-nat", "lbfast-dr", "nft-dnat", "nft-forward", "haproxy", "nginx-stream")
+QUICK = (
+    *("none", "lbfast-nat", "lbfast-dr", "nft-dnat", "nft-forward", "haproxy", "nginx-stream"),
+    *("ipvs-nat", "ipvs-dr"),
+)
 
 
 class Disturbed(Exception):
@@ -19,8 +22,11 @@ class Disturbed(Exception):
 
 
 def present(plan: Plan) -> list[str]:
-    """Return the subjects that are wanted and can run here; the others are said."""
-    names = QUICK if plan.quick else tuple(SUBJECTS)
+    """Return the subjects that are wanted and can run here; the others are said.
+
+    A quick plan has few of them, unless they were asked for by name.
+    """
+    names = QUICK if plan.quick and not plan.only else tuple(SUBJECTS)
     found, absent = available(tuple(name for name in names if plan.wants(name)))
     plan.lose(absent)
     return found

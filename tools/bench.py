@@ -35,6 +35,8 @@ def measure(work: Work, plan: Plan) -> rows.Sheet:
     for row in work.run(plan):
         say(f"  {table.line(row)}")
         found.append(row)
+    if not found and not plan.left_out:
+        plan.lose([f"everything: no subject of {work.name} has a turn in such a run"])
     took = time.monotonic() - plan.began
     sheet = rows.Sheet(
         work=work.name,

@@ -26,7 +26,7 @@ ROUNDS, TURN_S, QUICK_TURN_S = 15, 2, 1
 CONNECTIONS = 50
 BASE = "none"
 CASES = {"new connections": ("-H", "Connection: close"), "kept connections": ()}
-QUICK_KEPT = ("none", "lbfast-nat", "nft-dnat", "haproxy")
+QUICK_KEPT = ("none", "lbfast-nat", "nft-dnat", "haproxy", "ipvs-nat")
 UNITS = {
     "rate": "requests/s",
     "CPU": "us/request",

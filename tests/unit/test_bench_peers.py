@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from bench import table, turns
+from bench.costs import Case
 from bench.plan import Plan
-from bench.rows import Head
+from bench.rows import Head, Rounds
+from bench.subjects import SUBJECTS
 from bench.turns import Disturbed, by_turns, present, rows_of
-from bench.works import http
+from bench.works import frames, http
 
 REPORT = """Running 2s test @ http://10.0.0.2/
   2 threads and 50 connections
@@ -44,6 +49,32 @@ def test_wrk_report_with_failures_is_not_counted(line: str) -> None:
 def test_wrk_report_without_answers_is_not_counted() -> None:
     with pytest.raises(Disturbed, match="no request was answered"):
         http.judge("unable to connect to 10.0.0.2:80 Connection refused", 2.0)
+
+
+@pytest.mark.parametrize(
+    ("only", "wanted"),
+    [
+        pytest.param((), {"ipvs-nat", "ipvs-dr"}, id="by itself"),
+        pytest.param(("ipvs-tun",), {"ipvs-tun"}, id="asked for"),
+    ],
+)
+def test_quick_run_has_ipvs_where_the_kernel_has_it(
+    monkeypatch: pytest.MonkeyPatch, only: tuple[str, ...], wanted: set[str]
+) -> None:
+    monkeypatch.setattr(turns, "available", lambda names: (list(names), []))
+    found = present(plan(quick=True, only=only))
+    assert {name for name in found if name.startswith("ipvs-")} == wanted
+
+
+def test_quick_frames_are_of_every_subject_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wanted(made: Plan, cases: Sequence[Case]) -> list[str]:
+        names = {name for case in cases for name in case.subjects}
+        raise LookupError(*sorted(name for name in names if made.wants(name)))
+
+    monkeypatch.setattr(frames, "present", wanted)
+    with pytest.raises(LookupError) as found:
+        next(frames.run(plan(quick=True, only=("ipvs", "lbfast-tun"))))
+    assert found.value.args == ("ipvs-dr", "ipvs-nat", "lbfast-tun")
 
 
 def test_turns_every_subject_has_one_a_round_and_the_first_round_does_not_count() -> None:
@@ -135,3 +166,20 @@ def test_order_of_turns_is_another_in_each_run_and_the_same_by_its_seed() -> Non
     assert order(Plan(True, Path(), 60, seed=first.seed)) == order(
         Plan(True, Path(), 60, seed=first.seed)
     )
+
+
+def test_table_has_a_column_for_every_peer_and_a_line_for_every_subject() -> None:
+    rounds = Rounds()
+    for number in range(10):
+        rounds.add({name: 12345.678 + number for name in SUBJECTS})
+    text = table.render(
+        list(rounds.rows(Head("http", "new connections", "rate", "requests/s", 4)))
+    )
+    heading, *lines = text.splitlines()[1:]
+    peers = re.findall(r"/ (\S+)", heading)
+    kernel = {name for name in SUBJECTS if name.startswith(("ipvs-", "nft-"))}
+    assert kernel < set(peers)
+    for line in lines[: len(SUBJECTS)]:
+        subject = line.split()[0]
+        assert subject in SUBJECTS
+        assert line.count("1.00 (1.00-1.00)") == len(peers) - (subject in peers)

@@ -122,7 +122,8 @@ def test_a_work_that_fails_is_named_and_the_others_are_written(
     monkeypatch.setattr(tool, "all_works", lambda: works)
     assert tool.main(["--quick", "--out", str(tmp_path)]) == 1
     said = capsys.readouterr().err
-    assert "failed: broken" in said
+    assert "failed: broken, empty\n" in said
+    assert "left out: everything: no subject of empty has a turn in such a run\n" in said
     assert "broken: no such thing\n" in said
     assert "Traceback" not in said
     assert [path.name for path in tmp_path.glob("*.json")] == ["fine.json"]
