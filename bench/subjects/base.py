@@ -1,10 +1,11 @@
-"""What a subject of the benches is, and the place it works in; nothing here starts anything."""
+"""What a subject of the benches is, and the place it works in."""
 
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from netns.process import Process
 
 WEB, ECHO, IPERF = 80, 7, 5201
 PORTS = (WEB, ECHO, IPERF)
+# an emulated processor takes 10 to 20 s for what a real one does in half of one, twice that with
+# others on it; a process that ends is noticed at once
+READY_S = 180
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ class Subject:
     set_up: Callable[[Place], AbstractContextManager[None]]
     needs: tuple[str, ...] = ()  # programs, or files by their path
     aims_at: str = "vip"  # the client's target: "vip", or "server" without a virtual address
+    module: str = ""  # of the kernel: loaded if files that it needs are not there
 
     @property
     def has_director(self) -> bool:
@@ -113,8 +118,19 @@ class Subject:
         return self.method in ("dr", "tun")
 
     def missing(self) -> list[str]:
-        """Return what it needs and this machine has not."""
-        return [word for word in self.needs if not _there(word)]
+        """Return what it needs and this machine has not, after loading its module if only files
+        are missing."""
+        absent = [word for word in self.needs if not _there(word)]
+        if self.module and absent and all("/" in word for word in absent):
+            _load(self.module)
+            absent = [word for word in absent if not _there(word)]
+        return absent
+
+
+def _load(module: str) -> None:
+    """Let modprobe(8) load a kernel module; nothing happens where it cannot."""
+    with suppress(FileNotFoundError):
+        subprocess.run(["modprobe", "-q", module], capture_output=True, check=False)
 
 
 def _there(word: str) -> bool:

@@ -9,7 +9,8 @@ from bench.subjects.base import Place, Subject
 from bench.subjects.rules import words
 from bench.subjects.vips import accept_vips
 
-KERNEL = "/proc/sys/net/ipv4/vs"  # there once ip_vs is built in or loaded
+MODULE = "ip_vs"
+KERNEL = "/proc/sys/net/ipv4/vs"  # there once it is built in or loaded
 
 
 @contextmanager
@@ -22,6 +23,6 @@ def _set_up(place: Place) -> Iterator[None]:
 
 
 SUBJECTS = tuple(
-    Subject(f"ipvs-{method}", "IPVS", method, _set_up, ("ipvsadm", KERNEL))
+    Subject(f"ipvs-{method}", "IPVS", method, _set_up, ("ipvsadm", KERNEL), module=MODULE)
     for method in ("nat", "dr", "tun")
 )

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from bench.subjects.base import Place, Subject
+from bench.subjects.base import READY_S, Place, Subject
 from bench.subjects.rules import OPTION, words
 from bench.subjects.vips import accept_vips
 from lbfast.selfcall import COMMAND, environment
-
-READY_S = 30
 
 
 def _set_up(place: Place) -> AbstractContextManager[None]:

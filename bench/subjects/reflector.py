@@ -10,10 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bench.lab import REFLECT, drop_all
-from bench.subjects.base import Place, Subject
+from bench.subjects.base import READY_S, Place, Subject
 from lbfast.selfcall import environment
-
-READY_S = 30
 
 
 @contextmanager

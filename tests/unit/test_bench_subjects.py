@@ -137,6 +137,36 @@ def test_a_program_counts_where_starting_it_would_find_it(
     assert odd.missing() == []
 
 
+@pytest.mark.parametrize("loads", [True, False])
+def test_a_kernel_module_is_loaded_before_its_subject_is_called_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, loads: bool
+) -> None:
+    kernel = tmp_path / "vs"
+    odd = Subject("odd", "odd", "nat", nothing, ("modprobe", str(kernel)), module="ip_vs")
+    modprobe = tmp_path / "modprobe"
+    modprobe.write_text(
+        f'#!/bin/sh\n[ "$*" = "-q ip_vs" ] && {"echo >" if loads else ": "}{kernel}\n'
+    )
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert odd.missing() == ["modprobe", str(kernel)]  # nothing is loaded for what cannot run
+    modprobe.chmod(0o755)
+    assert odd.missing() == ([] if loads else [str(kernel)])
+
+
+def test_a_machine_without_modprobe_has_no_module(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    odd = Subject("odd", "odd", "nat", nothing, (str(tmp_path / "vs"),), module="ip_vs")
+    assert odd.missing() == [str(tmp_path / "vs")]
+
+
+def test_ipvs_is_there_once_its_module_is() -> None:
+    every = [subject for subject in SUBJECTS.values() if subject.product == "IPVS"]
+    assert {subject.name for subject in every} == {"ipvs-nat", "ipvs-dr", "ipvs-tun"}
+    assert {subject.module for subject in every} == {"ip_vs"}
+
+
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 def test_every_rule_is_of_the_protocol_asked_for(protocol: str) -> None:
     other = {"tcp": "udp", "udp": "tcp"}[protocol]
