@@ -54,6 +54,7 @@ cdef inline uint32_t flow_run(
     cdef const frame_t *f = &b.frames[first]
     cdef plain_t *q = <plain_t *>&b.plains[first]
     cdef plain_t *last = <plain_t *>&b.plains[end]
+    cdef neigh_t *neighs = e.world.neighs
     cdef uint64_t bytes = 0
     cdef out_t *o
     if LB_UNLIKELY(w.nouts + BATCH > w.max_outs):
@@ -62,7 +63,7 @@ cdef inline uint32_t flow_run(
     while q != last:
         if LB_UNLIKELY((q.key & PLAIN_V6 != 0) != is_v6):
             break
-        if LB_UNLIKELY(not flow_step(e, w, f, q, o, &bytes, is_v6, reply)):
+        if LB_UNLIKELY(not flow_step(e, w, neighs, f, q, o, &bytes, is_v6, reply)):
             break
         f += 1
         q += 1
@@ -121,10 +122,7 @@ cdef inline uint32_t run_index(uint32_t key, uint32_t reply) noexcept nogil:
 
 cdef inline void batch_ahead(engine_t *e, worker_t *w, batch_t *b, bint known) noexcept nogil:
     """Look at all packets and fetch what they need.  known: what is known of the entries too."""
-    if b.reply:
-        batch_look(e, w, b, True)
-    else:
-        batch_look(e, w, b, False)
+    LOOKS[b.reply](e, w, b)
     if LB_LIKELY(w.nconns <= CACHED):
         batch_fetch(e, w, b)
     else:
@@ -136,7 +134,7 @@ cdef inline void batch_look(
 ) noexcept nogil:
     """Hash the plain packets and fetch their buckets, classify the others."""
     cdef uint64_t mac = mac_word(b.mac)
-    cdef uint32_t kind, bucket, mask = e.bucket_mask, generation = e.generation
+    cdef uint32_t kind, bucket
     cdef const uint32_t *buckets = e.buckets
     cdef const frame_t *f = b.frames
     cdef plain_t *q = b.plains
@@ -144,8 +142,8 @@ cdef inline void batch_look(
     while q != last:
         kind = plain_kind(f, mac, &q.ip_len)
         if LB_LIKELY(kind != PLAIN_NOT):
-            bucket = flow_hash(e.mix, f.data + 14, kind, reply) & mask
-            q.key = generation + kind
+            bucket = flow_hash(e.mix, f.data + 14, kind, reply) & e.bucket_mask
+            q.key = e.generation + kind
             q.bucket = bucket
             LB_PREFETCH(&buckets[bucket])
         else:
@@ -154,6 +152,17 @@ cdef inline void batch_look(
         q += 1
     if LB_UNLIKELY(e.nworkers > 1):
         batch_disown(e, w, b)
+
+
+ctypedef void (*look_t)(engine_t *e, worker_t *w, batch_t *b) noexcept nogil
+
+cdef void look_requests(engine_t *e, worker_t *w, batch_t *b) noexcept nogil:
+    batch_look(e, w, b, False)
+
+cdef void look_replies(engine_t *e, worker_t *w, batch_t *b) noexcept nogil:
+    batch_look(e, w, b, True)
+
+cdef look_t[2] LOOKS = [look_requests, look_replies]     # by batch_t.reply; apart as RUNS
 
 
 cdef void batch_other(engine_t *e, worker_t *w, batch_t *b, plain_t *q) noexcept nogil:

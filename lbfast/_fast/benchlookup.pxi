@@ -57,7 +57,7 @@ cdef uint32_t chunk_find(engine_t *e, worker_t *w, chunk_t *c, uint32_t n) noexc
             q = &b.plains[i]
             l3 = b.frames[i].data + 14
             if q.key != PLAIN_NOT and (
-                plain_is(e, q.conn, l3, False, False) or flow_search(e, q, l3, False)
+                plain_is(e, q.conn, l3, False, False) or flow_search(e, q, &b.frames[i], False)
             ):
                 found += 1
         at += b.n

@@ -156,10 +156,11 @@ cdef inline bint plain_is(
 
 
 cdef bint flow_search(
-    const engine_t *e, plain_t *q, const uint8_t *l3, bint reply
+    const engine_t *e, plain_t *q, const frame_t *f, bint reply
 ) noexcept nogil:
     """Point a packet to its connection, which is not among the first in the bucket; False when
     there is none, or nothing is known of it in this direction."""
+    cdef const uint8_t *l3 = f.data + 14
     cdef bint is_v6 = (q.key & PLAIN_V6) != 0
     cdef addr_t saddr = addr_load(l3 + (8 if is_v6 else 12), is_v6)
     cdef addr_t daddr = addr_load(l3 + (24 if is_v6 else 16), is_v6)
@@ -181,8 +182,8 @@ cdef bint flow_search(
 # ---------------------------------------------------------------- what is known of it
 
 cdef inline bint flow_step(
-    engine_t *e, worker_t *w, const frame_t *f, plain_t *q, out_t *o, uint64_t *bytes,
-    bint is_v6, bint reply,
+    engine_t *e, worker_t *w, neigh_t *neighs, const frame_t *f, plain_t *q, out_t *o,
+    uint64_t *bytes, bint is_v6, bint reply,
 ) noexcept nogil:
     """Queue a plain packet by what is known of its connection, in this direction, and add its
     length to `bytes`; False, and nothing changed, when too little is."""
@@ -193,11 +194,11 @@ cdef inline bint flow_step(
     cdef const outer_t *outer
     cdef neigh_t *n
     if LB_UNLIKELY(path.key != q.key or not plain_is(e, c, l3, is_v6, reply)):
-        if q.key == PLAIN_NOT or not flow_search(e, q, l3, reply):
+        if q.key == PLAIN_NOT or not flow_search(e, q, f, reply):
             return False
         path = &q.known.reply if reply else &q.known.request
         c = q.conn
-    n = &e.world.neighs[path.neigh]
+    n = &neighs[path.neigh]
     if LB_UNLIKELY(length > path.mtu or not neigh_used(w, n)):
         return False
     flow_vnet(o, f)
