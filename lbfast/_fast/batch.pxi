@@ -145,7 +145,7 @@ cdef inline void batch_look(
             bucket = flow_hash(e.mix, f.data + 14, kind, reply) & e.bucket_mask
             q.key = e.generation + kind
             q.bucket = bucket
-            LB_PREFETCH(&buckets[bucket])
+            LB_PREFETCH_FAR(&buckets[bucket])
         else:
             batch_other(e, w, b, q)
         f += 1
@@ -248,7 +248,7 @@ cdef void batch_fetch_far(engine_t *e, worker_t *w, batch_t *b, bint known) noex
         q = &b.plains[i]
         if LB_LIKELY(q.key != PLAIN_NOT):
             plain_point(q, e.buckets, e.conns, e.flows)
-            LB_PREFETCH(q.conn)
+            LB_PREFETCH_FAR(q.conn)
         elif b.verdicts[i] == NEXT:
             fetch_ahead(w, &b.pkts[i])
     for i in range(b.n):
@@ -261,9 +261,9 @@ cdef void batch_fetch_far(engine_t *e, worker_t *w, batch_t *b, bint known) noex
                 continue
             q.conn = &e.conns[after]
             q.known = &e.flows[after]
-            LB_PREFETCH(q.conn)
+            LB_PREFETCH_FAR(q.conn)
         if known:
-            LB_PREFETCH(q.known)
+            LB_PREFETCH_FAR(q.known)
 
 
 cdef inline void plain_point(

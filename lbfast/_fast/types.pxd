@@ -21,6 +21,7 @@ cdef extern from *:
     #define LB_LIKELY(x) __builtin_expect(!!(x), 1)
     #define LB_UNLIKELY(x) __builtin_expect(!!(x), 0)
     #define LB_PREFETCH(p) __builtin_prefetch(p)
+    #define LB_PREFETCH_FAR(p) __builtin_prefetch(p, 0, 2)
     #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     #define LB_BYTES4(a, b, c, d) ((uint32_t)(a) | (b) << 8 | (c) << 16 | (uint32_t)(d) << 24)
     #define LB_LITTLE_ENDIAN 1
@@ -35,6 +36,8 @@ cdef extern from *:
     bint LB_LIKELY(bint) noexcept nogil
     bint LB_UNLIKELY(bint) noexcept nogil
     void LB_PREFETCH(const void *) noexcept nogil
+    # Into the level 2 cache: from memory it fetches more lines at once than level 1 keeps track of.
+    void LB_PREFETCH_FAR(const void *) noexcept nogil
 
 cdef enum:
     NO_INDEX = 0xFFFFFFFFU     # no record
