@@ -8,21 +8,18 @@ from collections.abc import Iterator
 from bench.bench_instructions import (
     CASES,
     FLOWS,
-    LONG,
-    SHORT,
     TCP,
     Case,
-    command,
-    count,
     has_counter,
+    per_packet,
 )
 from bench.plan import Plan
 from bench.rows import Row
 from bench.say import say
 
 NAME = "instructions"
-SECONDS, QUICK_SECONDS = 235.0, 13.0
-ONE_S, MANY_S = 10.0, 40.0  # what a case takes under valgrind
+SECONDS, QUICK_SECONDS = 200.0, 13.0
+ONE_S, MANY_S = 6.0, 22.0  # what a case takes under valgrind
 QUICK = ("dr-v4",)
 
 
@@ -56,8 +53,7 @@ def run(plan: Plan) -> Iterator[Row]:
             continue
         if not by_perf and not plan.allows(MANY_S if case.services > 1 else ONE_S, name):
             continue
-        short, long = (count(command(name, packets), by_perf) for packets in (SHORT, LONG))
-        figure = (long - short) / (LONG - SHORT)
+        figure = per_packet(name, by_perf)
         yield Row(
             work=NAME,
             case=described(case),
