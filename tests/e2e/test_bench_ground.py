@@ -51,6 +51,31 @@ def test_subject_carries_requests_as_its_method_does(
         assert seen == {ip_address(client)}
 
 
+def connections(place: Place, family: int) -> set[tuple[str, str]]:
+    """Return client and real server of the connections that IPVS in a director knows.
+
+    Its counters say the same two seconds later: the kernel sums them up that often.
+    """
+    rows = [line.split() for line in place.run("ipvsadm", "-Lnc").splitlines()]
+    vip = endpoint(place.pool(family).vip, 80)
+    return {(row[3], row[5]) for row in rows if row[4:5] == [vip]}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("name", [name for name in SUBJECTS if name.startswith("ipvs-")])
+def test_ipvs_itself_schedules_what_it_carries(field: Ground, name: str, family: int) -> None:
+    """Both servers are the same host: without IPVS requests may be answered all the same."""
+    if name not in FOUND:
+        pytest.skip(next(sentence for sentence in ABSENT if sentence.startswith(f"{name}:")))
+    place = field.places[name]
+    before = connections(place, family)
+    fetch(field.net, "client", endpoint(field.target(name, family), 80), 4)
+    fresh = sorted(server for _, server in connections(place, family) - before)
+    servers = [endpoint(server, 80) for server in place.pool(family).servers]
+    assert fresh == sorted(servers * 2)
+    assert not connections(field.places["forward"], family)  # each namespace has its own
+
+
 def broken(monkeypatch: pytest.MonkeyPatch, started: list[Place]) -> None:
     """Have a subject "broken", which starts a process and fails then."""
 
