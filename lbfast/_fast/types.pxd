@@ -36,7 +36,7 @@ cdef extern from *:
     bint LB_LIKELY(bint) noexcept nogil
     bint LB_UNLIKELY(bint) noexcept nogil
     void LB_PREFETCH(const void *) noexcept nogil
-    # Into the level 2 cache: from memory it fetches more lines at once than level 1 keeps track of.
+    # Into the level 2 cache, which waits for more lines of memory at once than level 1 does.
     void LB_PREFETCH_FAR(const void *) noexcept nogil
 
 cdef enum:
