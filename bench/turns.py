@@ -42,15 +42,20 @@ def by_turns(
     """Give every subject a turn a round, at most `most` rounds in this part of the time left.
 
     `turn` returns a subject's figures by metric, all with the same metrics, or raises Disturbed.
-    The first round is not counted, but with a quick plan.  Empty if every turn was disturbed.
+    The first round is not counted, but with a quick plan or if no other fits into the time.
+    Empty if every turn was disturbed.
     """
     taken: list[dict[str, Figures | None]] = []
+    figures: dict[str, Figures | None] = {}
     for number in plan.rounds(most + (not plan.quick), part):
         turns = list(names)
         plan.order.shuffle(turns)
         figures = {name: _one(turn, name) for name in turns}
         if number or plan.quick:
             taken.append(figures)
+    if not taken:
+        plan.lose([f"{', '.join(names)}: only the first round, meant to warm up, is counted"])
+        taken.append(figures)
     found = Comparison()
     for metric in dict.fromkeys(m for f in taken for each in f.values() for m in each or ()):
         found[metric] = Rounds()

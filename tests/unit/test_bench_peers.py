@@ -168,6 +168,16 @@ def test_order_of_turns_is_another_in_each_run_and_the_same_by_its_seed() -> Non
     )
 
 
+def test_first_round_counts_where_no_other_fits() -> None:
+    late = Plan(False, Path(), -1, began=time.monotonic())
+    found = by_turns(late, ("none", "haproxy"), lambda name: {"rate": 2.0}, 3)
+    assert found["rate"].values("haproxy") == [2.0]
+    assert late.left_out == [
+        "rounds 2 to 4 of a comparison",
+        "none, haproxy: only the first round, meant to warm up, is counted",
+    ]
+
+
 def test_table_has_a_column_for_every_peer_and_a_line_for_every_subject() -> None:
     rounds = Rounds()
     for number in range(10):
