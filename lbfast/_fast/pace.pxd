@@ -15,6 +15,7 @@ cdef enum:
     NAP_MAX_US = 900            # under a millisecond, whatever the load
     NAP_TCP_US = 100            # the longest when more than an eighth of the frames are TCP
     NAP_FEW = 3                 # fewer frames are not worth a nap
+    NAP_WORTH = 32              # where each sleep that a frame ended brought so many, naps save little
     NAP_MANY = 768              # with so many, naps become shorter: a ring is finite
     MAJORITY = 5                # of up to nine naps: a disturbed one decides nothing
     RECHECK_NAPS = 64           # after so many, see whether half as long brings more
@@ -122,8 +123,9 @@ cdef inline uint32_t pace_next(
 
 
 cdef inline uint32_t pace_trial(pace_t *p) noexcept nogil:
-    """So many sleeps were ended by a frame: nap, unless they were too far apart."""
-    if p.frames * NAP_MIN_US < p.us * NAP_FEW:
+    """So many sleeps were ended by a frame: nap, unless they were too far apart, or frames came in
+    bursts, each of which takes one sleep as it is."""
+    if p.frames * NAP_MIN_US < p.us * NAP_FEW or p.frames >= <uint64_t>p.sleeps * NAP_WORTH:
         pace_count(p)
         return 0
     if p.resume_us:

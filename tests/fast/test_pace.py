@@ -47,6 +47,16 @@ def open_loop(waiter: Waiter, gap_us: int, seconds: float, kind: str = "") -> No
         waiter.sleep(frames, lambda now: (now // gap_us + 1) * gap_us, **kinds)
 
 
+def bursts(waiter: Waiter, size: int, gap_us: int, seconds: float) -> None:
+    """So many frames come at once, every gap_us, whatever the worker does."""
+    end = waiter.now_us + int(seconds * SECOND_US)
+    seen = waiter.now_us // gap_us
+    while waiter.now_us < end:
+        came = waiter.now_us // gap_us - seen
+        seen += came
+        waiter.sleep(came * size, lambda now: (now // gap_us + 1) * gap_us)
+
+
 def closed_loop(waiter: Waiter, senders: int, answer_us: int, seconds: float) -> int:
     """Each sender sends again answer_us after its frame was forwarded; returns how many were."""
     end = waiter.now_us + int(seconds * SECOND_US)
@@ -67,6 +77,19 @@ def test_a_steady_load_is_taken_in_batches() -> None:
     assert waiter.wakes < 100
     assert max(waiter.naps) == 900
     assert len(waiter.naps) < 700
+
+
+def test_bursts_do_not_wait_for_the_clock() -> None:
+    waiter = Waiter()
+    bursts(waiter, size=40, gap_us=200, seconds=2)
+    assert not waiter.naps
+
+
+def test_small_bursts_are_taken_in_batches() -> None:
+    waiter = Waiter()
+    bursts(waiter, size=8, gap_us=80, seconds=0.5)
+    assert max(waiter.naps) == 900
+    assert waiter.wakes < 100
 
 
 def test_a_rare_packet_never_waits_for_the_clock() -> None:
