@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -272,6 +273,24 @@ def test_lost_table_is_made_again(net: Lab) -> None:
         assert made.restore()
         made.remove()
         assert not made.intact()
+
+
+def test_looking_for_the_table_does_not_take_longer_with_many_services(net: Lab) -> None:
+    many = [replace(KEYS[0], port=port) for port in range(1, 10_001)]
+    taken_s = []
+    with entered(net.director):
+        made = Rules("looked", {})
+        made.install(SteeringPlan())
+        for keys in (KEYS[:1], many):
+            made.update(plan([VirtualService(key) for key in keys], []))
+            turns = []
+            for _ in range(5):
+                began = time.thread_time()
+                assert made.intact()
+                turns.append(time.thread_time() - began)
+            taken_s.append(min(turns))
+        made.remove()
+    assert taken_s[1] < 5 * taken_s[0]  # reading the elements takes 20 times as long
 
 
 def test_stale_table_is_replaced_and_removed(net: Lab) -> None:
