@@ -15,7 +15,7 @@ cdef enum:
     NAP_MAX_US = 900            # under a millisecond, whatever the load
     NAP_TCP_US = 100            # the longest when more than an eighth of the frames are TCP
     NAP_FEW = 3                 # fewer frames are not worth a nap
-    NAP_WORTH = 32              # with so many each time that a frame ends a sleep, naps save little
+    NAP_WORTH = 32              # with so many each time a frame ends a sleep, naps save little
     NAP_MANY = 768              # with so many, naps become shorter: a ring is finite
     MAJORITY = 5                # of up to nine naps: a disturbed one decides nothing
     RECHECK_NAPS = 64           # after so many, see whether half as long brings more
