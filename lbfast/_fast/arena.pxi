@@ -234,6 +234,7 @@ cdef void engine_attach(engine_t *e, uint32_t now, bint fresh, repair_t *found) 
         e.workers[i].now = now
         e.workers[i].wheel.slot = now // TICKS_PER_SLOT
     if fresh:
+        e.header.workers = e.nworkers
         return
     attach_marks(e, found)
     attach_services(e, found)
@@ -242,6 +243,7 @@ cdef void engine_attach(engine_t *e, uint32_t now, bint fresh, repair_t *found) 
     attach_conns(e, found)
     laddrs_trash_run(e)
     attach_scheds(e, found)
+    attach_counts(e)
 
 
 cdef void attach_dests(engine_t *e, repair_t *found) noexcept nogil:

@@ -27,6 +27,32 @@ cdef void counts_sum(
             sums[k] += c[k]
 
 
+cdef void counts_fold(engine_t *e, counts_t *of, uint32_t stride, uint32_t i) noexcept nogil:
+    """Give the first worker what those that are no more have counted."""
+    cdef uint64_t *first = <uint64_t *>&of[i]
+    cdef uint64_t *its
+    cdef uint32_t w, k
+    for w in range(e.nworkers, min(e.header.workers, <uint32_t>MAX_WORKERS)):
+        its = <uint64_t *>&of[<size_t>w * stride + i]
+        for k in range(5):
+            first[k] += its[k]
+            its[k] = 0
+
+
+cdef void attach_counts(engine_t *e) noexcept nogil:
+    """Keep what was counted when there are fewer workers than before."""
+    cdef uint32_t i
+    if e.header.workers > e.nworkers:
+        counts_fold(e, e.total_counts, 1, 0)
+        for i in range(e.max_svcs):
+            if e.svcs[i].used:
+                counts_fold(e, e.svc_counts, e.max_svcs, i)
+        for i in range(e.max_dests):
+            if e.dests[i].flags & DEST_USED:
+                counts_fold(e, e.dest_counts, e.max_dests, i)
+    e.header.workers = e.nworkers
+
+
 cdef void estimate(est_t *est, const uint64_t *sums) noexcept nogil:
     """One step of the kernel's estimator, every 2 s (spec 7.3)."""
     cdef uint32_t k

@@ -623,7 +623,7 @@ ctypedef struct header_t:      # the arena's first page
     uint64_t order             # (c) last number given out
     char boot_id[40]           # of the kernel whose clock the timers follow
     uint32_t marks             # (c) which set of mark rules holds, times 2^16, and how many
-    uint32_t pad
+    uint32_t workers           # so many have counted into it (0: not known)
     settings_t settings        # (c)
     est_t total
 

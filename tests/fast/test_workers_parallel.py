@@ -34,9 +34,9 @@ Frames = list[tuple[int, bytes, bytes]]
 
 def director(
     workers: int, protocol: int = UDP, scheduler: bytes = b"rr", flags: int = 0,
-    servers: int = 4, threshold: int = 0, conns: int = 1 << 16, method: int = MASQ,
+    servers: int = 4, threshold: int = 0, conns: int = 1 << 16, method: int = MASQ, fd: int = -1,
 ) -> Engine:  # fmt: skip
-    made = Engine(seed=1, now_ns=START_NS, workers=workers, conns=conns)
+    made = Engine(seed=1, now_ns=START_NS, workers=workers, conns=conns, fd=fd)
     network.build(made, network.MTU)
     made.service_put((AF, protocol, VIP, PORT, 0), scheduler, flags, 300, 0xFFFFFFFF, b"")
     for number in range(1, servers + 1):
@@ -136,6 +136,22 @@ def test_both_directions_are_counted_exactly(workers: int) -> None:
     assert total[4] == total[2] * 46
     assert [sum(column) for column in zip(*(s[3:] for s in servers), strict=True)] == list(total)
     assert [s[:4] for s in servers] == [(0, flows // 4, 0, flows // 4)] * 4
+
+
+@pytest.mark.parametrize("after", [1, 2, 4])
+def test_counters_outlive_workers(after: int, fd: int) -> None:
+    engine, flows = director(4, fd=fd), 1000
+    ask = [from_client(packet(client(f), VIP, 1024 + f, PORT)) for f in range(flows)]
+    Group(engine).run(owned(engine, ask, 4), 3, START_NS)
+    before = shown(engine)
+    assert before[0][:2] == (flows, 3 * flows)
+    del engine
+    for workers in (after, 4):
+        again = Engine(now_ns=START_NS, workers=workers, conns=1 << 16, fd=fd)
+        assert shown(again) == before
+        rates = [again.total()[5:], again.service((AF, UDP, VIP, PORT, 0))[6][5:]]
+        assert max(rate for each in rates for rate in each) < 1 << 32
+        del again
 
 
 @WORKERS
