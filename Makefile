@@ -41,8 +41,8 @@ fuzz: base ## ten million frames under AddressSanitizer (ARGS="--frames N --seed
 bench: peers ## the benches, each with its figure on the last line
 	@exec $(PY) tools/bench.py $(ARGS)
 
-prove: peers ## measure the project's claims, one JSON line each (CLAIM=name for one)
-	@$(PY) tools/prove.py $(CLAIM)
+prove: peers ## measure the project's claims, one JSON line each (CLAIM="name name" for some)
+	@exec $(PY) tools/prove.py $(CLAIM)
 
 checklist: base ## which test holds which row of the conformance checklist
 	@$(PY) tools/checklist.py

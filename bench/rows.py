@@ -217,16 +217,16 @@ def write(sheet: Sheet, folder: Path) -> Path:
 
 
 def read(path: Path) -> Sheet:
-    """Return the sheet in a file; msgspec.ValidationError if it is not one."""
+    """Return the sheet in a file; msgspec.DecodeError if it is not one."""
     return msgspec.json.decode(path.read_bytes(), type=Sheet)
 
 
 def read_all(folder: Path) -> list[Sheet]:
-    """Return the sheets of a folder by name; files of another shape are none."""
+    """Return the sheets of a folder by name; files of another shape, or cut short, are none."""
     found = []
     for path in sorted(folder.glob("*.json")):
         try:
             found.append(read(path))
-        except msgspec.ValidationError:
+        except msgspec.DecodeError:
             continue
     return found

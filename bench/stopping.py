@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as an exception: networks and processes are removed on the way out."""
+"""Ctrl-C, SIGTERM and SIGHUP as an exception: what was made is removed on the way out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(BaseException):

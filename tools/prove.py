@@ -2,7 +2,7 @@
 
 A claim script is bench/prove_*.py with `CLAIMS`, a mapping from a claim's name to a function that
 measures it and yields {"claim", "value", "unit", "bound", "peer", "ok"}, once or for each variant.
-Without an argument all are measured, else the one that is named.
+Without an argument all are measured, else those that are named.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,23 +56,34 @@ def measure(name: str, claim: Claim) -> Iterator[Result]:
         yield empty | {"error": f"{type(error).__name__}: {error}"}
 
 
-def choose(claims: dict[str, Claim], name: str | None) -> dict[str, Claim]:
-    """Return all claims, or the one that is named; ProveError with the known names."""
-    if name is None:
-        return claims
-    if name not in claims:
-        known = ", ".join(sorted(claims)) or "none yet"
-        raise ProveError(f"claim {name!r} unknown; known: {known}")
-    return {name: claims[name]}
+def choose(claims: dict[str, Claim], names: Sequence[str]) -> dict[str, Claim]:
+    """Return all claims, or those that are named; ProveError with the known names."""
+    for name in names:
+        if name not in claims:
+            known = ", ".join(sorted(claims)) or "none yet"
+            raise ProveError(f"claim {name!r} unknown; known: {known}")
+    return {name: claims[name] for name in names} or claims
 
 
 def main(arguments: list[str]) -> int:
     sys.path.insert(0, str(ROOT))
     try:
-        chosen = choose(load(ROOT / "bench"), arguments[0] if arguments else None)
+        chosen = choose(load(ROOT / "bench"), arguments)
     except ProveError as error:
         print(f"prove: {error}", file=sys.stderr)
         return 2
+    from bench.stopping import Stopped, stoppable
+
+    try:
+        with stoppable():
+            return measure_all(chosen)
+    except Stopped as stopped:
+        print(f"prove: {stopped}", file=sys.stderr)
+        return stopped.status
+
+
+def measure_all(chosen: dict[str, Claim]) -> int:
+    """Print a line for each result; return the status."""
     ok = True
     for name, claim in chosen.items():
         for result in measure(name, claim):

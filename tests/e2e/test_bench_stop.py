@@ -75,7 +75,9 @@ def running(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subproce
     bench.communicate()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda n: n.name
+)
 def test_signal_ends_everything_and_is_said(
     running: subprocess.Popen[str], number: signal.Signals
 ) -> None:
@@ -89,7 +91,7 @@ def test_signal_ends_everything_and_is_said(
     inside = namespaces_of(pids)
     assert inside <= named()
     assert inside
-    if running.args[0] == "make" and number == signal.SIGINT:  # type: ignore[index]
+    if running.args[0] == "make" and number != signal.SIGTERM:  # type: ignore[index]
         os.kill(below(running.pid)[0], number)  # a terminal tells both; make reports the end
     else:
         running.send_signal(number)
@@ -97,5 +99,28 @@ def test_signal_ends_everything_and_is_said(
     assert f"bench: stopped by {number.name}; files of finished works stay\n" in said
     assert "Traceback" not in said
     assert running.returncode
+    assert not [pid for pid in pids if there(pid)]
+    assert not inside & named()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
+def test_signal_ends_a_claim_with_all_it_made(number: signal.Signals) -> None:
+    words = [sys.executable, "tools/prove.py", "cpu-per-frame"]
+    prove = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    pids: list[int] = []
+
+    def works() -> bool:
+        pids[:] = at_work(prove.pid)
+        return bool(pids)
+
+    try:
+        wait_for(works, 60, "daemon and reflector")
+        inside = namespaces_of(pids)
+        prove.send_signal(number)
+        said = prove.communicate(timeout=30)[1]
+    finally:
+        prove.kill()
+    assert said.endswith(f"prove: stopped by {number.name}\n")
+    assert prove.returncode == 128 + number
     assert not [pid for pid in pids if there(pid)]
     assert not inside & named()
