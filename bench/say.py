@@ -5,8 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from lbfast.errors import ControlError
+
 # what the world does to a work
-FAILURES = (OSError, RuntimeError, subprocess.SubprocessError)
+FAILURES = (OSError, RuntimeError, subprocess.SubprocessError, ControlError)
 
 
 def say(text: str) -> None:

@@ -9,9 +9,9 @@ build/bench/results.  Only a run of neither, and without --out, draws for docs/.
 from __future__ import annotations
 
 import argparse
-import os
 import secrets
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Sequence
@@ -100,7 +100,22 @@ def unusable(folder: Path) -> str:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         return f"{folder}: {error.strerror}; expected a folder, or a place for one"
-    return "" if os.access(folder, os.W_OK) else f"{folder}: cannot be written"
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        return f"{folder}: {error.strerror}; expected a folder to write to"
+    return ""
+
+
+def word(text: str) -> str:
+    """Return an argument; argparse says of an empty one that it is invalid."""
+    if not text:
+        raise argparse.ArgumentTypeError("'' is no word")
+    return text
+
+
+def place(text: str) -> Path:
+    return Path(word(text))
 
 
 def parsed(words: Sequence[str]) -> argparse.Namespace:
@@ -108,8 +123,10 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description="Measure.")
     parser.add_argument("works", nargs="*", metavar="WORK", help="all without one")
     parser.add_argument("--quick", action="store_true", help="coarse figures, under two minutes")
-    parser.add_argument("--only", action="append", default=[], help="subjects with this word")
-    parser.add_argument("--out", type=Path, help="the folder of the results")
+    parser.add_argument(
+        "--only", action="append", type=word, default=[], help="subjects with this word"
+    )
+    parser.add_argument("--out", type=place, help="the folder of the results")
     parser.add_argument("--seed", type=int, help="have the order of turns of an earlier run again")
     args = parser.parse_args(words)
     args.seed = secrets.randbits(32) if args.seed is None else args.seed
@@ -125,7 +142,9 @@ def main(words: Sequence[str]) -> int:
     if wrong := unknown_words(known.values(), args.only):
         say(f"bench: {wrong}")
         return 2
-    chosen, without = narrowed([known[name] for name in args.works or known], args.only)
+    chosen, without = narrowed(
+        [known[name] for name in dict.fromkeys(args.works or known)], args.only
+    )
     if without:
         say(f"bench: left out, no such subject to choose: {', '.join(w.name for w in without)}")
     out = args.out or (QUICK_RESULTS if args.quick or args.only else RESULTS)

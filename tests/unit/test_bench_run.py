@@ -10,6 +10,7 @@ import pytest
 from bench import plots, rows
 from bench.plan import Plan, Work
 from bench.rows import Row
+from lbfast.errors import ControlError
 from tools import bench as tool
 
 Runner = Callable[[Plan], Iterator[Row]]
@@ -109,6 +110,56 @@ def test_folder_that_cannot_be_made_is_refused_before_measuring(
     assert said.startswith(f"bench: --out {tmp_path / below}: ")
     assert said.endswith("; expected a folder, or a place for one\n")
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["--only", "--out"])
+def test_empty_words_are_refused_before_measuring(
+    house: Callable[..., int], capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        house(rate_alone, option, "")
+    assert end.value.code == 2
+    assert f"argument {option}: '' is no word" in capsys.readouterr().err
+
+
+def test_folder_that_takes_no_file_is_refused_before_measuring(
+    house: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert house(rate_alone, "--out", "/proc/self") == 2
+    assert capsys.readouterr().err.endswith("; expected a folder to write to\n")
+
+
+def test_a_work_named_twice_is_done_once(house: Callable[..., int], tmp_path: Path) -> None:
+    turns = []
+
+    def counted(plan: Plan) -> Iterator[Row]:
+        turns.append(plan)
+        yield from rate_alone(plan)
+
+    assert house(counted, "http", "http") == 0
+    assert len(turns) == 1
+
+
+def test_results_that_were_cut_short_are_passed_over(
+    house: Callable[..., int], tmp_path: Path
+) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/lookup.json").write_text('{"work": "look')
+    assert house(rate_alone) == 0
+    assert names(tmp_path / "docs")
+
+
+def test_what_the_engine_is_refused_is_said_in_a_sentence(
+    house: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(_: Plan) -> Iterator[Row]:
+        raise ControlError("arena bench-1: Permission denied")
+        yield
+
+    assert house(refused) == 1
+    said = capsys.readouterr().err
+    assert "http: arena bench-1: Permission denied\n" in said
+    assert "Traceback" not in said
 
 
 def test_results_name_the_seed(house: Callable[..., int], tmp_path: Path) -> None:
