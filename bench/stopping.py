@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from netns.build import STOPPING
 
 
 class Stopped(BaseException):
@@ -20,14 +20,19 @@ class Stopped(BaseException):
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Let the first of these signals raise Stopped; later ones must not disturb the removal."""
+    """Let the first of these signals raise Stopped; later ones must not disturb the removal.
+
+    A SIGHUP that is ignored stays so: that is what nohup(1) is for.
+    """
+    is_deaf = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    numbers = [n for n in STOPPING if n != signal.SIGHUP or not is_deaf]
 
     def stop(number: int, _: FrameType | None) -> None:
-        for each in SIGNALS:
+        for each in numbers:
             signal.signal(each, signal.SIG_IGN)
         raise Stopped(number)
 
-    before = {number: signal.signal(number, stop) for number in SIGNALS}
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
     finally:

@@ -30,7 +30,7 @@ BASE_SYSCTLS = (
     Sysctl("net.ipv6.conf.default.accept_dad", "0"),
     Sysctl("net.ipv6.conf.default.accept_ra", "0"),
 )
-STOPPING = (signal.SIGINT, signal.SIGTERM)
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Net:
@@ -188,7 +188,7 @@ def _ip(what: str, commands: Sequence[str] | Iterator[str], namespace: str = "")
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C and SIGTERM back until the removal is over.
+    """Hold Ctrl-C, SIGTERM and SIGHUP back until the removal is over.
 
     Blocked, they do not end the commands that remove either; a thread that has them unblocked may
     still get them, so they are noted meanwhile, and raised again at the end.

@@ -23,7 +23,7 @@ from bench.say import say
 from netns.process import Process
 
 NAME = "latency"
-SECONDS, QUICK_SECONDS = 30.0, 6.0
+SECONDS, QUICK_SECONDS = 30.0, 9.0
 LIMIT = "reflector"
 WAYS = {LIMIT: ("r0", MIRRORED), "lbfast-nat": ("l0", VIP)}
 FLOWS, NAP_US, LOADED_S = 1000, 200, 30
