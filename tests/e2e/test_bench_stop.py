@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.cpu import with_children
 from bench.program import ROOT
 from netns.ownership import NAMESPACES
 from netns.wait import wait_for
@@ -19,35 +20,36 @@ from netns.wait import wait_for
 WORDS = [sys.executable, "tools/bench.py", "scale", "--quick"]
 
 
-def below(top: int) -> list[int]:
-    """Return all processes below one, whatever session they have."""
-    parents = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    found, fresh = set[int](), {top}
-    while fresh:
-        found |= fresh
-        fresh = {pid for pid, parent in parents.items() if parent in fresh}
-    return sorted(found - {top})
-
-
 def at_work(bench: int) -> list[int]:
     """Return a bench's processes once its daemon and its reflector run."""
-    pids = below(bench)
-    words = b" ".join(Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids if there(pid))
-    return pids if b"reflector" in words and b"\0run\0" in words + b"\0" else []
+    pids = with_children(bench)[1:]
+    words = b""
+    for pid in pids:
+        with ended_meanwhile():
+            words += Path(f"/proc/{pid}/cmdline").read_bytes()
+    return pids if b"reflector" in words and b"\0run\0" in words else []
+
+
+def ended_meanwhile() -> suppress:
+    """Leave out a process that ends while it is looked at: a bench starts many short ones."""
+    return suppress(FileNotFoundError, ProcessLookupError)
 
 
 def there(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
+def all_gone(pids: list[int]) -> bool:
+    """Wait until no process is there: who lost its parent goes when process 1 collects it."""
+    return wait_for(lambda: not any(map(there, pids)), 5, f"the end of {pids}")
+
+
 def namespaces_of(pids: list[int]) -> set[int]:
     """Return the network namespaces in which processes are, but for our own."""
-    found = {Path(f"/proc/{pid}/ns/net").stat().st_ino for pid in pids if there(pid)}
+    found = set[int]()
+    for pid in pids:
+        with ended_meanwhile():
+            found.add(Path(f"/proc/{pid}/ns/net").stat().st_ino)
     return found - {Path("/proc/self/ns/net").stat().st_ino}
 
 
@@ -55,7 +57,7 @@ def named() -> set[int]:
     """Return the network namespaces that have a name."""
     found = set()
     for path in NAMESPACES.iterdir():
-        with suppress(FileNotFoundError):
+        with ended_meanwhile():
             found.add(path.stat().st_ino)
     return found
 
@@ -92,14 +94,15 @@ def test_signal_ends_everything_and_is_said(
     assert inside <= named()
     assert inside
     if running.args[0] == "make" and number != signal.SIGTERM:  # type: ignore[index]
-        os.kill(below(running.pid)[0], number)  # a terminal tells both; make reports the end
+        _, bench, *_ = with_children(running.pid)  # a terminal tells both; make reports the end
+        os.kill(bench, number)
     else:
         running.send_signal(number)
     said = running.communicate(timeout=30)[1]
     assert f"bench: stopped by {number.name}; files of finished works stay\n" in said
     assert "Traceback" not in said
     assert running.returncode
-    assert not [pid for pid in pids if there(pid)]
+    assert all_gone(pids)
     assert not inside & named()
 
 
@@ -122,5 +125,5 @@ def test_signal_ends_a_claim_with_all_it_made(number: signal.Signals) -> None:
         prove.kill()
     assert said.endswith(f"prove: stopped by {number.name}\n")
     assert prove.returncode == 128 + number
-    assert not [pid for pid in pids if there(pid)]
+    assert all_gone(pids)
     assert not inside & named()

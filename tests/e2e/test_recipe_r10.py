@@ -15,6 +15,7 @@ from tests.e2e.capture import Capture
 from tests.e2e.client import fetch
 from tests.e2e.conftest import Directors, Networks
 from tests.e2e.director import Director
+from tests.e2e.test_processes import children
 from tests.e2e.vrrplab import adverts
 
 CHECK = f"{shutil.which('curl') or '/usr/bin/curl'} -fs http://127.0.0.1/"
@@ -135,8 +136,4 @@ def test_r10_killed_vrrp_process_is_not_missed(network: Networks, director: Dire
 
 def vrrp_pid(director: Director) -> int:
     """Return the pid of a director's VRRP process, 0 if there is none."""
-    parent = director.process.pid
-    for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
-        if "vrrp" in Path(f"/proc/{pid}/cmdline").read_text().split("\0"):
-            return int(pid)
-    return 0
+    return children(director).get("vrrp", 0)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from scapy.packet import Packet
 
+from bench.cpu import with_children
 from lbfast.model import AF_INET, AF_INET6
 from lbfast.model.netlines import Address
 from lbfast.model.vrrp import (
@@ -173,9 +174,7 @@ class Router:
 
     def _children(self) -> list[int]:
         assert self.process is not None
-        pid = self.process.pid
-        listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-        return [int(word) for word in listed.split()]
+        return with_children(self.process.pid)[1:]
 
     def crash(self) -> None:
         """End it by kill -9; its children are stopped first, so that none can say goodbye."""
