@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from lbfast.config.findings import Severity
 from lbfast.model import AF_INET, AF_INET6
 from tests.unit.config_host import MAIN, complaints, read
 
@@ -15,6 +16,8 @@ WORDS = {
     "tun": "lb_kind TUN",
     "inet": "ip_family inet",
     "inet6": "ip_family inet6",
+    "dr": "lb_kind DR",
+    "port4": "real_server 10.2.2.2 80 {\n }",
     "rs4": "real_server 10.2.2.2 {\n }",
     "rs6": "real_server fd00::2 {\n }",
     "sorry4": "sorry_server 10.9.9.9",
@@ -31,6 +34,14 @@ def text(head: str, words: str) -> str:
     lines = "\n ".join(WORDS[word] for word in words.split())
     before = GROUPED if head == GROUP else ""
     return f"{before}virtual_server {head}\n lb_algo rr\n {lines}\n}}\n"
+
+
+def grouped(group: str, words: str) -> str:
+    """Return a block over a group whose lines `|` parts."""
+    lines = "\n ".join(WORDS[word] for word in words.split())
+    before = f"virtual_server_group g {{\n {group}\n}}\n".replace("|", "\n ")
+    protocol = " protocol TCP\n" if " 80" in group else ""
+    return f"{before}virtual_server group g {{\n{protocol} lb_algo rr\n {lines}\n}}\n"
 
 
 @pytest.mark.parametrize(
@@ -73,8 +84,6 @@ def test_family_has_keepalived_s_status(head: str, words: str, expected: int) ->
     [
         (FOUR, "nat inet6 rs4", "5: ip_family: inet6, but the service is inet already, ignored"),
         (MARK, "nat rs6 inet", "6: ip_family: inet, but the service is inet6 already, ignored"),
-        (GROUP, "nat inet6 rs4",
-         "8: virtual_server group g: ip_family is not that of the addresses, ignored"),
     ],
 )  # fmt: skip
 def test_family_that_contradicts_is_named_and_ignored(head: str, words: str, finding: str) -> None:
@@ -99,3 +108,54 @@ def test_tunnel_of_a_mark_keeps_the_family_that_is_written() -> None:
     (service,) = read(text(MARK, "tun inet6 rs4")).configuration.check.services
     assert service.services[0].key.af == AF_INET6
     assert [one.server.key.af for one in service.servers] == [AF_INET]
+
+
+FOUR_SIX = "10.1.1.1 80|fwmark 7 inet6"
+MIXED_MARKS = "fwmark 7 inet|fwmark 8 inet6"
+
+
+@pytest.mark.parametrize(
+    ("lines", "words", "expected"),
+    [
+        (MIXED_MARKS, "nat rs4", 0),
+        ("fwmark 7 inet6|fwmark 8", "nat rs4", 0),
+        ("fwmark 7 inet6", "nat rs4", 0),
+        ("fwmark 7 inet6", "dr port4", 0),  # the port is not looked at any more
+        ("fwmark 7 inet6", "nat rs4 rs6", 5),
+        ("fwmark 7 inet", "nat inet6 rs6", 0),
+        ("fwmark 7 inet", "nat inet6 rs4", 5),
+        ("fwmark 7 inet", "tun inet6 rs4", 0),
+        (FOUR_SIX, "nat rs4", 0),
+        (FOUR_SIX, "nat rs6", 0),
+        ("fd00::1 80", "nat rs4", 0),
+        ("10.1.1.1 80", "nat inet6 rs4", 5),
+    ],
+)
+def test_block_of_another_family_than_its_group_is_ignored(
+    lines: str, words: str, expected: int
+) -> None:
+    loaded = read(grouped(lines, words))
+    assert loaded.findings.exit_status() == expected
+    assert not loaded.configuration.check.services
+    notes = [str(one) for one in loaded.findings if one.severity is Severity.NOTE]
+    assert len(notes) == 1
+    assert ", not all lines of the group are" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("lines", "words", "families"),
+    [
+        ("fwmark 7 inet6", "nat rs6", [AF_INET6]),
+        ("fwmark 7", "nat rs6", [AF_INET6]),
+        ("fwmark 7 inet6", "tun rs4", [AF_INET6]),
+        ("fwmark 7 inet6|fwmark 8", "tun rs4", [AF_INET6, AF_INET6]),
+        (MIXED_MARKS, "tun rs4", [AF_INET, AF_INET6]),
+    ],
+)
+def test_group_that_fits_its_block_has_the_families_of_its_lines(
+    lines: str, words: str, families: list[int]
+) -> None:
+    loaded = read(grouped(lines, words))
+    (found,) = loaded.configuration.check.services
+    assert [one.key.af for one in found.services] == families
+    assert not complaints(loaded)

@@ -149,33 +149,56 @@ class Service:
         return next((entry for entry in self.list if not entry.fwmark), None)
 
     def _family(self) -> int:
-        """Returns the family of addresses, else ip_family, else of the first server; 0: any."""
-        address = self._address()
-        if address:
-            return family(address.addr)
+        """Returns the family of the address, else ip_family, else of the first server; 0: any."""
+        if "endpoint" in self.draft:
+            return family(self.draft.get("endpoint")[0])
         return int(self.draft.get("ip_family", 0)) or first_family(self.draft)
 
     def _takes(self, addr: bytes, method: MethodWords) -> bool:
         """Returns whether a server may be of its family: behind a tunnel of any."""
         return method.method is Method.TUNNEL or self._family() in (0, family(addr))
 
-    def judge_family(self) -> None:
-        """Reports an ip_family that is not that of the group's addresses."""
-        address = self._address()
-        if address and self.draft.get("ip_family") not in (None, family(address.addr)):
-            is_tunnel = self.method.method is Method.TUNNEL  # keepalived's check is silent then
-            report = self.context.findings.note if is_tunnel else self.context.findings.error
-            what = "ip_family is not that of the addresses"
-            report(self.draft.at("ip_family"), f"{self.name}: {what}", "ignored")
+    def _default_family(self, servers: list[CheckedServer]) -> int:
+        """Returns the family of marks that name none."""
+        written = self._written_families()
+        return self._family() or (written.pop() if len(written) == 1 else servers[0].server.key.af)
+
+    def _written_families(self) -> set[int]:
+        """Returns the families that the lines of the group name; a mark may name none."""
+        return {family(entry.addr) if entry.addr else entry.af for entry in self.list} - {0}
+
+    def is_of_other_family(self) -> bool:
+        """Reports a group that is not of the block's family: keepalived says so in its log alone.
+
+        Behind tunnels, without ip_family, a block takes groups of both families.
+        """
+        own = self._family()
+        if not own or self._written_families() <= {own}:
+            return False
+        name = "IPv4" if own == AF_INET else "IPv6"
+        found = f"{self.name}: the block is {name}, not all lines of the group are"
+        self.context.findings.note(self.draft.place, found, "ignored")
+        return True
 
     # ---- real servers
 
-    def servers(self) -> list[CheckedServer]:
-        found: dict[ServerKey, CheckedServer] = {}
+    def _fitting(self) -> list[Draft]:
+        """Returns the servers of a family that fits; the others are reported."""
+        found = []
         for draft in self.draft.get("servers", []):
+            addr, _ = draft.get("endpoint")
+            if self._takes(addr, draft.get("method", self.method)):
+                found.append(draft)
+            else:
+                self.error(
+                    draft.place, f"real_server {text_of(addr)} is of another family", "removed"
+                )
+        return found
+
+    def servers(self, drafts: list[Draft]) -> list[CheckedServer]:
+        found: dict[ServerKey, CheckedServer] = {}
+        for draft in drafts:
             server = self._server(draft)
-            if server is None:
-                continue
             if server.server.key in found:
                 self.error(draft.place, f"real_server {text_of(server.server.key.addr)} again",
                            "the first one holds")  # fmt: skip
@@ -183,14 +206,10 @@ class Service:
             found[server.server.key] = server
         return list(found.values())
 
-    def _server(self, draft: Draft) -> CheckedServer | None:
+    def _server(self, draft: Draft) -> CheckedServer:
         addr, port = draft.get("endpoint")
         method: MethodWords = draft.get("method", self.method)
-        address = self._address()
-        if not self._takes(addr, method):
-            self.error(draft.place, f"real_server {text_of(addr)} is of another family", "removed")
-            return None
-        port = self._port(draft, method.method, port, address)
+        port = self._port(draft, method.method, port, self._address())
         weight = draft.get("weight", self.draft.get("weight", 1))
         server = RealServer(
             ServerKey(family(addr), addr, port),
@@ -266,12 +285,14 @@ class Service:
         self.list = self.entries()
         if not self.list:
             return None
-        self.judge_family()
-        servers = self.servers()
+        fitting = self._fitting()
+        if self.is_of_other_family():
+            return None
+        servers = self.servers(fitting)
         if not servers:
             self.error(draft.place, "no real_server", "ignored")
             return None
-        services = self.services(self._family() or servers[0].server.key.af)
+        services = self.services(self._default_family(servers))
         quorum, hysteresis = self.quorum(servers)
         fields: dict[str, Any] = {
             name: draft.get(name, False) for name in ("omega", "ha_suspend", "inhibit_on_failure")
