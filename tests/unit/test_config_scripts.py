@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lbfast.config.load import Loaded
+from lbfast.config.meaning.context import DEFAULT_ACCOUNT
 from lbfast.config.system import System
 from lbfast.model.check import MiscCheck
 from lbfast.model.script import Script
@@ -89,3 +90,48 @@ def test_first_line_of_a_program_is_looked_at(text: str, flaw: str, tmp_path: Pa
 def test_what_is_no_file_has_no_first_line(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     assert [System().flaw(str(tmp_path / name)) for name in ("fifo", "absent", "")] == [""] * 3
+
+
+NOBODY = "global_defs {\n enable_script_security\n}\n"
+
+
+@pytest.mark.parametrize("command", ["/bin/true", "/no/such", "</path"])
+def test_without_the_default_account_each_program_is_an_error(command: str) -> None:
+    """Measured with `keepalived -t` of 2.2.7: 5 for each kind alone, the program's file unread."""
+    loaded = load(command, head=NOBODY)
+    assert loaded.findings.exit_status() == 5
+    said = "no account keepalived_script, not run; see script_user"
+    words = ["script", "notify_master", "misc_path"]
+    assert [f"{word}: {said}" for word in words] == [
+        str(one).partition(": ")[2] for one in loaded.findings if said in str(one)
+    ]
+    assert loaded.configuration.vrrp.instances[0].notify.master is None
+
+
+def test_notification_alone_without_the_default_account_is_an_error() -> None:
+    text = NOBODY + (
+        "vrrp_instance V {\n interface eth0\n virtual_router_id 3\n virtual_ipaddress {\n 10.0.0.1\n"
+        " }\n notify_master /bin/true\n}\n"
+    )
+    assert read(text).findings.exit_status() == 5
+    host = MemoryHost(accounts=frozenset((DEFAULT_ACCOUNT,)))
+    assert read(text, host).findings.exit_status() == 0
+
+
+@pytest.mark.parametrize(
+    ("account", "status", "kept"),
+    [
+        ("", 5, None),
+        ("root", 0, Script(("/bin/true",), "root")),
+        ("root daemon", 0, Script(("/bin/true",), "root", "daemon")),
+        ("nosuch", 5, None),
+        ("root nosuch", 5, None),
+    ],
+)
+@pytest.mark.parametrize("keyword", ["startup_script", "shutdown_script"])
+def test_script_of_the_director_runs_as_the_account_behind_it(
+    keyword: str, account: str, status: int, kept: Script | None
+) -> None:
+    loaded = read(f"global_defs {{\n enable_script_security\n {keyword} /bin/true {account}\n}}\n")
+    assert loaded.findings.exit_status() == status
+    assert getattr(loaded.configuration.process, keyword) == kept

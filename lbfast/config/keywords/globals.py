@@ -8,7 +8,7 @@ from lbfast.config import include
 from lbfast.config.blocks import Call, Draft, Flag, Ignored, Lines, Loader, Row, Table, Value
 from lbfast.config.foreign import Foreign, newer
 from lbfast.config.keywords.process import BUFFERS, PROCESS, one_word
-from lbfast.config.keywords.scripts import ScriptDraft, account, script
+from lbfast.config.keywords.scripts import account, script
 from lbfast.config.values import (
     INT_MAX,
     MICRO,
@@ -164,12 +164,6 @@ def _dynamic(given: Statement) -> bool:
     return True
 
 
-def _lone_script(given: Statement) -> ScriptDraft:
-    if len(given.script_words()) > 2:
-        raise Bad("words behind the command", "expected none")
-    return script(given)
-
-
 def _seed(loader: Loader, draft: Draft, given: Statement) -> None:
     loader.source.random.seed(whole(given.word(), 0, UINT_MAX))
 
@@ -228,8 +222,8 @@ _MAIL: Table = {
 _SCRIPTS: Table = {
     "script_user": Value("script_user", account, is_fatal=False),
     "enable_script_security": Flag("enable_script_security"),
-    "startup_script": Value("startup_script", _lone_script, is_fatal=False, is_once=True),
-    "shutdown_script": Value("shutdown_script", _lone_script, is_fatal=False, is_once=True),
+    "startup_script": Value("startup_script", script, is_fatal=False, is_once=True),
+    "shutdown_script": Value("shutdown_script", script, is_fatal=False, is_once=True),
     "startup_script_timeout": Value("startup_timeout_s", integer(1, 1000), is_fatal=False),
     "shutdown_script_timeout": Value("shutdown_timeout_s", integer(1, 1000), is_fatal=False),
     "rs_init_notifies": _optional_boolean_row("rs_init_notifies"),

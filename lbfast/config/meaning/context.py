@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -84,13 +85,13 @@ class Context:
         loss = Severity.ERROR if is_tracked else Severity.NOTE
         word, *rest = draft.argv
         if opened := _opened(word):
-            return self._opening(draft, opened, user, loss)
+            return self._opening(draft, opened, user)
+        account = self._account(draft, user)
+        if account is None:
+            return None
         path = self.host.find_program(word)
         if not path:
             self._add(draft, loss, f"{word} not found", "not run")
-            return None
-        account = self._account(draft, user, loss)
-        if account is None:
             return None
         if self._is_root(account[0]) and self.host.is_insecure(path) and self.is_secure:
             self._add(draft, loss, f"{path} can be changed by others than root", "not run")
@@ -103,11 +104,17 @@ class Context:
             self._add(draft, Severity.NOTE, f"{path} {flaw}", "it will not start")
         return Script((path, *rest), *account)
 
-    def _opening(
-        self, draft: ScriptDraft, path: str, user: tuple[str, str], loss: Severity
-    ) -> Script | None:
+    def lone_script(self, draft: ScriptDraft | None) -> Script | None:
+        """Returns a program of the whole director; its account has to exist, unlike others'."""
+        if draft is None:
+            return None
+        return self.script(
+            dataclasses.replace(draft, user="", group=""), (draft.user, draft.group)
+        )
+
+    def _opening(self, draft: ScriptDraft, path: str, user: tuple[str, str]) -> Script | None:
         """Returns `</path`: whether the file is there, and who may write it, does not matter."""
-        account = self._account(draft, user, loss)
+        account = self._account(draft, user)
         if account is None:
             return None
         if rest := draft.argv[1:]:
@@ -117,9 +124,7 @@ class Context:
             )  # fmt: skip
         return Script((path,), *account, is_opened=True)
 
-    def _account(
-        self, draft: ScriptDraft, user: tuple[str, str], loss: Severity
-    ) -> tuple[str, str] | None:
+    def _account(self, draft: ScriptDraft, user: tuple[str, str]) -> tuple[str, str] | None:
         """Returns who runs a program, None if nobody can."""
         account = (draft.user, draft.group) if draft.user else user
         if not account[0]:
@@ -133,7 +138,8 @@ class Context:
         if self.host.has_account(DEFAULT_ACCOUNT, ""):
             return (DEFAULT_ACCOUNT, "")
         if self.is_secure:
-            self._add(draft, loss, f"no account {DEFAULT_ACCOUNT}", "not run; see script_user")
+            found = f"no account {DEFAULT_ACCOUNT}"
+            self._add(draft, Severity.ERROR, found, "not run; see script_user")
             return None
         return ("", "")
 

@@ -95,9 +95,9 @@ def process_settings(context: Context, top: Draft) -> ProcessSettings:
         dumps={file: globals_.get(word) for word, file in _DUMPS.items() if globals_.get(word)},
         data_use_instance=globals_.get("data_use_instance", False),
         umask=globals_.get("umask", 0o022),
-        startup_script=context.script(globals_.get("startup_script")),
+        startup_script=context.lone_script(globals_.get("startup_script")),
         startup_timeout_s=globals_.get("startup_timeout_s", 10),
-        shutdown_script=context.script(globals_.get("shutdown_script")),
+        shutdown_script=context.lone_script(globals_.get("shutdown_script")),
         shutdown_timeout_s=globals_.get("shutdown_timeout_s", 10),
         child_wait_time_s=top.get("child_wait_time_s", 5),
         reload=ReloadSettings(
