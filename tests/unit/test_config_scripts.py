@@ -110,8 +110,8 @@ def test_without_the_default_account_each_program_is_an_error(command: str) -> N
 
 def test_notification_alone_without_the_default_account_is_an_error() -> None:
     text = NOBODY + (
-        "vrrp_instance V {\n interface eth0\n virtual_router_id 3\n virtual_ipaddress {\n 10.0.0.1\n"
-        " }\n notify_master /bin/true\n}\n"
+        "vrrp_instance V {\n interface eth0\n virtual_router_id 3\n virtual_ipaddress {\n"
+        " 10.0.0.1\n }\n notify_master /bin/true\n}\n"
     )
     assert read(text).findings.exit_status() == 5
     host = MemoryHost(accounts=frozenset((DEFAULT_ACCOUNT,)))
