@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.flood import Load, Range, Turn, machine_costs, note_losses, own_costs
+from bench.flood import (
+    Load,
+    Range,
+    Turn,
+    machine_costs,
+    note_losses,
+    others_beside,
+    own_costs,
+)
 from bench.plan import Plan
 from bench.rows import Head, Rounds, Row
 from bench.say import say
@@ -44,9 +52,9 @@ def compare(
     rounds = Rounds()
     lost: dict[str, list[float]] = {}
     for _ in plan.rounds(case.rounds, case.part):
-        turns = made.round(names, case.load, plan.order)
+        turns = made.round(names, case.load, plan.order, plan.quiet)
         note_losses(rounds, turns, lost)
-        rounds.add(cost(turns))
+        rounds.add(cost(turns), others_beside(turns))
     return rounds
 
 

@@ -11,11 +11,13 @@ import os
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from bench.cpu import Spent, reading, spent, with_children
 from bench.ground import Ground, ground
+from bench.others import Quiet
 from bench.program import core, pinned, program
 from bench.rows import Rounds
 from bench.say import say
@@ -61,6 +63,7 @@ class Turn:
     sent: int
     received: int
     spent: Spent
+    others: float = 0.0  # cores that others used beside it, where that was too much
 
     @property
     def is_disturbed(self) -> bool:
@@ -145,23 +148,23 @@ class Range:
     def fill(self, name: str, load: Load) -> None:
         """Let every flow of a load have its connection."""
         seconds = max(1.2 * load.flows / FILL_PPS, 0.05)
-        self.send(name, _with(load, pps=FILL_PPS, seconds=seconds, nap_us=0))
+        self.send(name, replace(load, pps=FILL_PPS, seconds=seconds, nap_us=0))
         self.settled(name)
 
-    def round(self, names: Iterable[str], load: Load, order: random.Random) -> dict[str, Turn]:
+    def round(
+        self, names: Iterable[str], load: Load, order: random.Random, quiet: Quiet
+    ) -> dict[str, Turn]:
         """Give each subject a turn, in an order left to chance."""
         named = list(names)
-        taken = {name: self.turn(name, load) for name in order.sample(named, len(named))}
+        taken = {}
+        for name in order.sample(named, len(named)):
+            turn, others = quiet.take(name, partial(self.turn, name, load))
+            taken[name] = replace(turn, others=others)
         turns = {name: taken[name] for name in named}
         for name, turn in turns.items():
             if turn.is_disturbed:
                 say(f"  disturbed: {name}: {turn.sent} sent, {turn.received} received")
         return turns
-
-
-def _with(load: Load, **changed: float) -> Load:
-    fields = {name: getattr(load, name) for name in Load.__slots__}
-    return Load(**{**fields, **changed})
 
 
 @contextmanager
@@ -209,6 +212,11 @@ def own_costs(turns: dict[str, Turn]) -> dict[str, float | None]:
 
 def machine_costs(turns: dict[str, Turn]) -> dict[str, float | None]:
     return {name: turn.machine_us() for name, turn in turns.items()}
+
+
+def others_beside(turns: dict[str, Turn]) -> dict[str, float]:
+    """Return the cores that others used beside each turn, as Rounds takes them."""
+    return {name: turn.others for name, turn in turns.items()}
 
 
 def note_losses(rounds: Rounds, turns: dict[str, Turn], lost: dict[str, list[float]]) -> None:

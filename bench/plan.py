@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import works
+from bench.others import Quiet
 from bench.rows import Head, Rounds, Row
 from bench.say import say
 
@@ -28,9 +29,11 @@ class Plan:
     began: float = field(default_factory=time.monotonic)
     seed: int = field(default_factory=lambda: secrets.randbits(32))
     order: random.Random = field(init=False)  # of the turns; with the same seed the same
+    quiet: Quiet = field(init=False)  # takes the turns
 
     def __post_init__(self) -> None:
         self.order = random.Random(self.seed)
+        self.quiet = Quiet(until=self.began + self.seconds)
 
     def left_s(self) -> float:
         """Return what is left of the share."""

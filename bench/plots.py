@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.rows import Row, read_all
+from bench.table import named
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, DOCS = ROOT / "bench/results", ROOT / "docs"
@@ -90,7 +91,7 @@ def draw_bars(figure: Any, rows: Sequence[Row]) -> None:
     down = -(-len(parts) // across)
     figure.set_size_inches(1 + 4 * across, down * (1 + 0.26 * most))
     for axes, (heading, part) in zip(_axes(figure, len(parts)), parts.items(), strict=True):
-        names = [row.subject for row in part]
+        names = [named(row) for row in part]
         medians = [row.median for row in part]
         spans = [
             [max(row.median - row.low, 0) for row in part],
@@ -110,10 +111,11 @@ def draw_lines(figure: Any, rows: Sequence[Row]) -> None:
     lines: dict[str, list[Row]] = {}
     for row in rows:
         lines.setdefault(row.subject, []).append(row)
-    for subject, part in lines.items():
+    for part in lines.values():
         part.sort(key=lambda row: number_of(row.case))
         numbers = [number_of(row.case) for row in part]
-        axes.plot(numbers, [row.median for row in part], marker=".", label=subject)
+        label = max(map(named, part), key=len)  # with the mark, if one of them has it
+        axes.plot(numbers, [row.median for row in part], marker=".", label=label)
         axes.fill_between(numbers, [r.low for r in part], [r.high for r in part], alpha=0.2)
     axes.set(xscale="log", ylim=0, xlabel="connections", ylabel=rows[0].unit)
     axes.grid(True, alpha=0.3)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from bench.flood import Load, Range, flood_range, own_costs
 from bench.lab import result
+from bench.others import Quiet
 from bench.rows import Rounds, interval, spread
 from bench.say import say
 
@@ -33,12 +34,12 @@ def measure(made: Range, load: Load, rounds: Rounds) -> None:
     for name in NAMES:
         made.fill(name, load)
         made.turn(name, load)
-    order, enough = random.Random(), pairs(rounds) + PAIRS
+    order, quiet, enough = random.Random(), Quiet(), pairs(rounds) + PAIRS
     most = len(rounds.rounds) + PAIRS + DISTURBED
     while pairs(rounds) < enough:
         if len(rounds.rounds) >= most:
             raise RuntimeError(f"{load.flows} flows: frames lost in too many rounds")
-        rounds.add(own_costs(made.round(NAMES, load, order)))
+        rounds.add(own_costs(made.round(NAMES, load, order, quiet)))
 
 
 def cpu_per_frame() -> Iterator[dict[str, object]]:

@@ -50,6 +50,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     family: int = 0  # 4 or 6, 0 where the work knows none
     ratios: dict[str, Interval] = {}  # by peer: this figure over the peer's of the same round
     remark: str = ""  # what a reader must know: frames lost, rounds left out
+    others: float = 0.0  # cores that others used beside its turns, where no turns were without
 
 
 class Machine(msgspec.Struct, frozen=True):
@@ -62,6 +63,7 @@ class Machine(msgspec.Struct, frozen=True):
     began: str  # UTC
     lbfast: str = ""  # commit, or version where there is no repository
     peers: dict[str, str] = {}  # versions by program
+    others: float | None = None  # cores that others used meanwhile, on average; None: not known
 
 
 class Sheet(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +93,11 @@ def interval(values: Sequence[float], rounds: int = 0) -> Interval:
     return Interval(statistics.median(values), *median_interval(values), rounds)
 
 
+def unquiet(cores: float) -> str:
+    """Return the remark of a row that was measured while others used so many cores."""
+    return f"not quiet: others used up to {cores:.2f} cores meanwhile"
+
+
 def spread(values: Sequence[float]) -> str:
     """Return min/median/max as text."""
     return f"{min(values):.3f}/{statistics.median(values):.3f}/{max(values):.3f}"
@@ -114,9 +121,37 @@ class Rounds:
     rounds: list[dict[str, float | None]] = field(default_factory=list)
     remarks: dict[str, str] = field(default_factory=dict)
     base: str = ""  # whose figures were taken off
+    others: list[dict[str, float]] = field(default_factory=list)  # of a round, where too much
 
-    def add(self, figures: Mapping[str, float | None]) -> None:
+    def __post_init__(self) -> None:
+        self.others += [{} for _ in self.rounds[len(self.others) :]]
+
+    def add(
+        self, figures: Mapping[str, float | None], others: Mapping[str, float] | None = None
+    ) -> None:
+        """Add a round; `others`: cores that others used beside a subject's turn, where they
+        used too much."""
         self.rounds.append(dict(figures))
+        self.others.append({name: cores for name, cores in (others or {}).items() if cores})
+
+    def quiet(self) -> list[dict[str, float | None]]:
+        """Return the rounds without the turns beside which others used too much."""
+        pairs = zip(self.rounds, self.others, strict=True)
+        return [{n: None if n in loud else v for n, v in turns.items()} for turns, loud in pairs]
+
+    def loudest(self) -> float:
+        """Return the most cores that others used beside a turn, if loud turns count too.
+
+        They do, all of them, where one of the subjects has no turn without; else it is 0.
+        """
+        quiet = {n for turns in self.quiet() for n, v in turns.items() if v is not None}
+        at_all = {n for turns in self.rounds for n, v in turns.items() if v is not None}
+        cores = [each for loud in self.others for each in loud.values()]
+        return max(cores) if at_all - quiet else 0.0
+
+    def counted(self) -> list[dict[str, float | None]]:
+        """Return the rounds that make the figures, None for a turn that does not count."""
+        return self.rounds if self.loudest() else self.quiet()
 
     def subjects(self) -> list[str]:
         """Return who had a turn, in the order of the first ones."""
@@ -124,23 +159,26 @@ class Rounds:
 
     def values(self, subject: str) -> list[float]:
         """Return what a subject's undisturbed turns gave."""
-        return [v for turns in self.rounds if (v := turns.get(subject)) is not None]
+        return [v for turns in self.counted() if (v := turns.get(subject)) is not None]
 
     def ratios(self, subject: str, peer: str) -> list[float]:
         """Return subject over peer for each round in which neither was disturbed.
 
         Rounds in which the peer's figure is not above zero (a difference can be) say nothing.
         """
-        pairs = [(turns.get(subject), turns.get(peer)) for turns in self.rounds]
+        pairs = [(turns.get(subject), turns.get(peer)) for turns in self.counted()]
         return [a / b for a, b in pairs if a is not None and b is not None and b > 0]
 
     def less(self, base: str) -> Rounds:
         """Return the same rounds without `base`, whose figure of the round is taken off."""
         made = Rounds(remarks=dict(self.remarks), base=base)
-        for turns in self.rounds:
-            zero = turns.get(base)
+        for turns, loud in zip(self.rounds, self.others, strict=True):
+            zero, beside = turns.get(base), loud.get(base, 0.0)
             rest = {name: v for name, v in turns.items() if name != base}
-            made.add({n: None if v is None or zero is None else v - zero for n, v in rest.items()})
+            made.add(
+                {n: None if v is None or zero is None else v - zero for n, v in rest.items()},
+                {n: max(beside, loud.get(n, 0.0)) for n in rest},
+            )
         return made
 
     def rows(self, head: Head, methods: Mapping[str, str] | None = None) -> Iterator[Row]:
@@ -162,6 +200,7 @@ class Rounds:
                 rounds=len(values),
                 ratios={p: interval(r, fewer.get(p, 0)) for p, r in others.items() if r},
                 remark=self._remark(subject, fewer),
+                others=round(self.loudest(), 2),
             )
 
     def unmeasured(self, head: Head) -> Iterator[str]:
@@ -180,11 +219,24 @@ class Rounds:
         they are not all of the row's."""
         disturbed = sum(t.get(subject, 0.0) is None for t in self.rounds)
         said = [self.remarks[subject]] if subject in self.remarks else []
+        loud = sum(subject in names for names in self.others)
+        if loudest := self.loudest():
+            said.append(unquiet(loudest))
+        elif loud:
+            said.append(f"{loud} of {len(self.rounds)} turns beside others' load, not counted")
         if disturbed:
             said.append(f"{disturbed} of {len(self.rounds)} turns disturbed, not counted")
         mine = len(self.values(subject))
         said += [f"ratio to {peer} from {count} of {mine} rounds" for peer, count in fewer.items()]
         return "; ".join(said)
+
+
+def marked(row: Row, others: float) -> Row:
+    """Return a row with the mark that others used so many cores meanwhile, if they did."""
+    if not others:
+        return row
+    remark = "; ".join(filter(None, (row.remark, unquiet(others))))
+    return msgspec.structs.replace(row, others=round(others, 2), remark=remark)
 
 
 def this_machine() -> Machine:

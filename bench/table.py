@@ -10,6 +10,7 @@ from rich.table import Table
 
 from bench.rows import FEW_ROUNDS, Row
 
+MARK = " (!)"  # of a row that was measured beside the load of others
 WIDTH = 200  # enough for a table with all of them
 # whom a figure is set beside in the table; the file has the ratio to every other subject
 PEERS = (
@@ -57,6 +58,11 @@ def _short(row: Row, peer: str) -> str:
     return f"{ratio.median:.2f}{between}"
 
 
+def named(row: Row) -> str:
+    """Return a row's subject, with a mark where others used the machine beside all its turns."""
+    return row.subject + (MARK if row.others else "")
+
+
 def heading(row: Row) -> str:
     """Return what the rows of one table have in common."""
     family = f", IPv{row.family}" if row.family else ""
@@ -79,7 +85,7 @@ def _table(rows: Sequence[Row]) -> Table:
         table.add_column(name, justify="right")
     for row in rows:
         ratios = [_short(row, p) if p in row.ratios else "" for p in peers]
-        table.add_row(row.subject, str(row.rounds), number(row.median), _between(row), *ratios)
+        table.add_row(named(row), str(row.rounds), number(row.median), _between(row), *ratios)
     return table
 
 

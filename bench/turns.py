@@ -11,6 +11,7 @@ from bench.subjects import SUBJECTS, available
 
 Figures = Mapping[str, float]  # by metric
 Comparison = dict[str, Rounds]  # by metric
+Round = dict[str, tuple[Figures | None, float]]  # by subject; with the cores that others used
 QUICK = (
     *("none", "lbfast-nat", "lbfast-dr", "nft-dnat", "nft-forward", "haproxy", "nginx-stream"),
     *("ipvs-nat", "ipvs-dr"),
@@ -43,34 +44,35 @@ def by_turns(
 
     `turn` returns a subject's figures by metric, all with the same metrics, or raises Disturbed.
     The first round is not counted, but with a quick plan or if no other fits into the time.
+    A turn beside which others used the machine is taken again, or marked so.
     Empty if every turn was disturbed.
     """
-    taken: list[dict[str, Figures | None]] = []
-    figures: dict[str, Figures | None] = {}
+    taken: list[Round] = []
+    figures: Round = {}
     for number in plan.rounds(most + (not plan.quick), part):
         turns = list(names)
         plan.order.shuffle(turns)
-        figures = {name: _one(turn, name) for name in turns}
+        figures = {name: _one(plan, turn, name) for name in turns}
         if number or plan.quick:
             taken.append(figures)
     if not taken:
         plan.lose([f"{', '.join(names)}: only the first round, meant to warm up, is counted"])
         taken.append(figures)
     found = Comparison()
-    for metric in dict.fromkeys(m for f in taken for each in f.values() for m in each or ()):
+    for metric in dict.fromkeys(m for f in taken for each, _ in f.values() for m in each or ()):
         found[metric] = Rounds()
         for figures in taken:
-            values = {n: e[metric] if (e := figures[n]) is not None else None for n in names}
-            found[metric].add(values)
+            values = {n: e[metric] if (e := figures[n][0]) is not None else None for n in names}
+            found[metric].add(values, {n: figures[n][1] for n in names})
     return found
 
 
-def _one(turn: Callable[[str], Figures], name: str) -> Figures | None:
+def _one(plan: Plan, turn: Callable[[str], Figures], name: str) -> tuple[Figures | None, float]:
     try:
-        return turn(name)
+        return plan.quiet.take(name, lambda: turn(name))
     except Disturbed as sentence:
         say(f"  {name}: not counted: {sentence}")
-        return None
+        return None, 0.0
 
 
 def rows_of(

@@ -17,10 +17,13 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench import plots, rows, table  # noqa: E402
+from bench.others import Watch  # noqa: E402
 from bench.plan import Plan, Work, all_works, narrowed, unknown_words  # noqa: E402
 from bench.say import FAILURES, say  # noqa: E402
 from bench.stopping import Stopped, stoppable  # noqa: E402
@@ -30,7 +33,7 @@ RESULTS, QUICK_RESULTS = ROOT / "bench/results", ROOT / "build/bench/results"
 
 def measure(work: Work, plan: Plan) -> rows.Sheet:
     """Run one work to its end and write its file; what it raises passes through."""
-    machine = rows.this_machine()
+    machine, watch = rows.this_machine(), Watch()
     found = []
     for row in work.run(plan):
         say(f"  {table.line(row)}")
@@ -42,7 +45,7 @@ def measure(work: Work, plan: Plan) -> rows.Sheet:
         work=work.name,
         quick=plan.quick,
         seconds=round(took, 1),
-        machine=machine,
+        machine=msgspec.structs.replace(machine, others=round(watch.cores(), 3)),
         rows=found,
         left_out=plan.left_out,
         seed=plan.seed,
@@ -160,6 +163,12 @@ def report(sheets: Sequence[rows.Sheet], failed: Sequence[str], out: Path, folde
     found = [row for sheet in sheets for row in sheet.rows]
     print(table.render(found))
     for sheet in sheets:
+        if loud := [row.others for row in sheet.rows if row.others]:
+            print(
+                f"{sheet.work}: no quiet turns for {len(loud)} of {len(sheet.rows)} rows, marked "
+                f"{table.MARK.strip()}: others used up to {max(loud):.2f} of "
+                f"{sheet.machine.cores} cores meanwhile; run it again when nothing else runs"
+            )
         for what in sheet.left_out:
             print(f"left out of {sheet.work}: {what}")
     if found:

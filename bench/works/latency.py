@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from bench.lab import CLIENT, DISCARD, ECHO, MIRRORED, SERVER, VIP, Lab, lab, urgent
 from bench.plan import Plan
@@ -100,9 +101,13 @@ def compare(net: Lab, plan: Plan, pps: int, part: float) -> Comparison:
         settle(net, way, target, pps, pings)
     for _ in plan.rounds(QUICK_ROUNDS if plan.quick else ROUNDS, part):
         names = plan.order.sample(list(WAYS), len(WAYS))
-        figures = {name: turn(net, *WAYS[name], pps, pings) for name in names}
+        taken = {
+            name: plan.quiet.take(name, partial(turn, net, *WAYS[name], pps, pings))
+            for name in names
+        }
+        others = {name: cores for name, (_, cores) in taken.items()}
         for measure, at in MEASURES.items():
-            found[measure].add({n: f[at] if (f := figures[n]) else None for n in WAYS})
+            found[measure].add({n: f[at] if (f := taken[n][0]) else None for n in WAYS}, others)
     return found
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from bench.lookup import FEW, measured
+from bench.others import beside
 from bench.plan import Plan
-from bench.rows import Row, interval
+from bench.rows import Row, interval, marked
 
 NAME = "lookup"
 SECONDS, QUICK_SECONDS = 25.0, 6.0
@@ -27,12 +29,12 @@ def run(plan: Plan) -> Iterator[Row]:
         for subject, huge in SUBJECTS.items():
             if not plan.wants(subject) or not plan.allows(seconds, f"{subject}, {size:,}"):
                 continue
-            pairs = measured(size, rounds, huge=huge)
+            pairs, others = beside(partial(measured, size, rounds, huge=huge))
             if size == min(SIZES):
-                yield row(subject, FEW, [few for few, _ in pairs])
+                yield marked(row(subject, FEW, [few for few, _ in pairs]), others)
             ratio = statistics.median(many / few for few, many in pairs)
             remark = f"{ratio:.2f} times what it takes among {FEW:,}, by turns"
-            yield row(subject, size, [many for _, many in pairs], remark)
+            yield marked(row(subject, size, [many for _, many in pairs], remark), others)
 
 
 def row(subject: str, connections: int, times_ns: Sequence[float], remark: str = "") -> Row:

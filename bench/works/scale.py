@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bench.flood import DISCARD, Load, Range, flood_range, own_costs
+from bench.flood import DISCARD, Load, Range, flood_range, others_beside, own_costs
 from bench.plan import Plan
 from bench.rows import Head, Rounds, Row
 from bench.say import say
@@ -52,7 +52,8 @@ def compare(made: Range, plan: Plan, part: float) -> Rounds:
     made.fill(SUBJECT, LOAD)
     made.turn(SUBJECT, LOAD)
     for _ in plan.rounds(QUICK_ROUNDS if plan.quick else ROUNDS, part):
-        rounds.add(own_costs(made.round(made.names, LOAD, plan.order)))
+        turns = made.round(made.names, LOAD, plan.order, plan.quiet)
+        rounds.add(own_costs(turns), others_beside(turns))
     return rounds
 
 

@@ -51,6 +51,18 @@ def test_lookup_is_drawn_over_the_number_of_connections(tmp_path: Path) -> None:
         plots.number_of("all connections")
 
 
+@pytest.mark.parametrize("is_line", [False, True], ids=["bars", "lines"])
+def test_picture_marks_what_was_measured_beside_the_load_of_others(
+    tmp_path: Path, is_line: bool
+) -> None:
+    work = {"work": "lookup", "metric": "lookup"} if is_line else {}
+    found = [row("haproxy", 2.0, "1,000 connections", **work)]
+    found += [row("lbfast", 2.0, f"{n} connections", others=n / 10, **work) for n in (0, 15)]
+    text = plots.draw_all(found, tmp_path)[0].read_text()
+    assert ">lbfast (!)</text>" in text
+    assert ">haproxy</text>" in text
+
+
 def test_table_sets_figures_beside_the_peers() -> None:
     text = table.render(ROWS)
     assert "http: new connections, IPv4: rate, requests/s" in text

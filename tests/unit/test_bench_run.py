@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench import plots, rows
+from bench.others import Watch
 from bench.plan import Plan, Work
 from bench.rows import Row
 from lbfast.errors import ControlError
@@ -169,3 +170,29 @@ def test_results_name_the_seed(house: Callable[..., int], tmp_path: Path) -> Non
         seeds.append(rows.read(tmp_path / "results/http.json").seed)
     assert seeds[0] != seeds[1]
     assert seeds[2] == 7
+
+
+def test_rows_beside_the_load_of_others_are_marked_and_told(
+    house: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def loud(plan: Plan) -> Iterator[Row]:
+        yield from (row("rate"), rows.marked(row("cost of balancing"), 1.5))
+
+    assert house(loud) == 0
+    said = capsys.readouterr().out
+    cores = rows.this_machine().cores
+    assert said.splitlines()[-1] == (
+        f"http: no quiet turns for 1 of 2 rows, marked (!): others used up to 1.50 of {cores} "
+        "cores meanwhile; run it again when nothing else runs"
+    )
+    assert said.count("lbfast-dr (!) ") == 1
+    assert house(rate_alone) == 0
+    assert "(!)" not in capsys.readouterr().out
+
+
+def test_results_say_what_others_used(
+    house: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Watch, "cores", lambda _: 0.1234)
+    assert house(rate_alone) == 0
+    assert rows.read(tmp_path / "results/http.json").machine.others == 0.123
