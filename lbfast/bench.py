@@ -10,13 +10,14 @@ from collections.abc import Sequence
 
 from lbfast.control.tables import Rings
 from lbfast.errors import ControlError
+from lbfast.words import Parser
 
 MOST_S = 86400
 
 
 def main(words: Sequence[str]) -> int:
     """Runs the measurement asked for; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="lbfast bench", description="Measure.")
+    parser = Parser(prog="lbfast bench", description="Measure.")
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
     what = "let frames of either interface leave by the other, then say at what cost"
     reflector = kinds.add_parser("reflector", help=what, description=f"{what.capitalize()}.")

@@ -18,6 +18,7 @@ from lbfast.control.settings import TOA
 from lbfast.control.tables import RX_USECS
 from lbfast.errors import ControlError, LbfastError
 from lbfast.processes.start import Request, start
+from lbfast.words import Parser
 
 logger = logging.getLogger("lbfast")
 
@@ -48,7 +49,7 @@ def _usecs(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="lbfast run",
         description="Forward traffic for the virtual services of this network namespace.",
     )

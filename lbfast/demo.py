@@ -18,6 +18,7 @@ from rich.console import Console
 from lbfast.demos import picture
 from lbfast.demos.scene import WEIGHTS, Plot, Scene, missing_programs, played
 from lbfast.demos.traffic import ask, download, make_file, settled_stats
+from lbfast.words import Parser
 from netns import basic, ownership
 
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
@@ -26,7 +27,7 @@ MOST_MB = 10_000
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="lbfast demo",
         description="Build a network in namespaces, balance real requests in it, show the result. "
         "Exit 0 only if every request was answered rightly and spread as promised.",

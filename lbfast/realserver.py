@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NoReturn
 
 from lbfast.control.rundir import director_name, run_directory
 from lbfast.errors import ConfigError
@@ -24,18 +23,13 @@ from lbfast.realservers.host import (
     undo_settings,
 )
 from lbfast.realservers.notes import Notes, NotesFile, Setting, Tunnel, Vip
+from lbfast.words import Parser, refuse
 
-USAGE = 2
 NOT_AS_PREPARED = 1
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(message)
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="lbfast realserver",
         description="Prepare this host as a real server of services with -g (DR) or -i (TUN): "
         "the VIP on lo, no ARP for it, tunnels unwrapped.",
@@ -77,8 +71,7 @@ def main(words: Sequence[str]) -> int:
             else:
                 _delete(notes, netlink, vips)
     except ConfigError as error:
-        print(f"lbfast realserver: {error}", file=sys.stderr)
-        return USAGE
+        return refuse("lbfast realserver", str(error))
     finally:
         if netlink:
             netlink.close()

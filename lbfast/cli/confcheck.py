@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from lbfast.config.findings import Finding, Severity, with_bytes
 from lbfast.config.load import Loaded, load
 from lbfast.config.system import System
+from lbfast.words import Parser
 
 _WORDS = {
     Severity.NOTE: "note",
@@ -23,7 +24,7 @@ _WORDS = {
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="lbfast check",
         description="Judge keepalived.conf files; the exit status is that of `keepalived -t`.",
     )

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from lbfast.control.api import Balancer
 from lbfast.control.client import connect
+from lbfast.words import refuse
 
-USAGE_STATUS = 2
 USAGE = """\
 usage: lbfast counters
 
@@ -20,11 +20,11 @@ interface what its rings saw, which includes frames that were the host's alone.
 
 def main(argv: Sequence[str], opened: Callable[[], Balancer] = connect) -> int:
     """Runs `lbfast counters` with the words behind it; returns the exit status."""
+    if argv and argv[0] in ("-h", "--help"):
+        sys.stdout.write(USAGE)
+        return 0
     if argv:
-        asked = argv[0] in ("-h", "--help")
-        problem = "" if asked else f"lbfast counters: {argv[0]!r} unknown, expected no words\n"
-        (sys.stdout if asked else sys.stderr).write(problem + USAGE)
-        return 0 if asked else USAGE_STATUS
+        return refuse("lbfast counters", f"{argv[0]!r} unknown, expected no words")
     for row in opened().counters():
         print(f"{row.group:<16}{row.name:<20}{row.value:>16}")
     return 0

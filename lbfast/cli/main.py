@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from lbfast.errors import LbfastError
+from lbfast.words import USAGE_STATUS, refuse
 
-FAILED, USAGE = 1, 2
+FAILED = 1
 _INTERRUPTED, _PIPE_CLOSED = 130, 141  # as shells report the signals
 _TOOLS = ("ipvsadm", "ipvsadm-save", "ipvsadm-restore")
 
@@ -83,7 +84,7 @@ def _dispatch(argv: Sequence[str]) -> int:
     words = ["genhash", *argv[1:]] if tool == "genhash" else _take_name(argv[1:])
     if not words:
         sys.stderr.write(_usage())
-        return USAGE
+        return USAGE_STATUS
     word = words[0]
     if word in ("-h", "--help"):
         sys.stdout.write(_usage())
@@ -94,8 +95,7 @@ def _dispatch(argv: Sequence[str]) -> int:
         print(f"lbfast {__version__}")
         return 0
     if word not in _present():
-        print(f"lbfast: unknown word {word!r}, known: {', '.join(_present())}", file=sys.stderr)
-        return USAGE
+        return refuse("lbfast", f"unknown word {word!r}, known: {', '.join(_present())}")
     if word == "run":
         _expect_stop()
     status: int = import_module(WORDS[word].module).main(words[1:])

@@ -13,8 +13,8 @@ from lbfast.control.client import connect
 from lbfast.errors import KernelError
 from lbfast.model import AF_INET
 from lbfast.model.marks import ANY_PORT, MAX_MARK_RULES, FwmarkRule
+from lbfast.words import refuse
 
-USAGE_STATUS = 2
 USAGE = """\
 usage: lbfast mark add MARK [MATCH ...]    add a rule behind the others
        lbfast mark del MARK [MATCH ...]    delete the rule that says just this
@@ -131,8 +131,9 @@ def main(argv: Sequence[str], opened: Callable[[], Balancer] = connect) -> int:
         sys.stdout.write(USAGE)
         return 0
     if command not in _COMMANDS:
-        sys.stderr.write(f"lbfast mark: {command!r} unknown\n{USAGE}")
-        return USAGE_STATUS
+        return refuse(
+            "lbfast mark", f"{command!r} unknown, expected add, del, list, restore or flush"
+        )
     try:
         if command in ("add", "del", "delete"):
             parse_rule(argv[1:])  # what is wrong with the words is said without a daemon too
@@ -140,8 +141,7 @@ def main(argv: Sequence[str], opened: Callable[[], Balancer] = connect) -> int:
         sys.stdout.writelines(_COMMANDS[command](balancer, argv[1:]))
         balancer.settle()
     except UsageError as wrong:
-        print(f"lbfast mark: {wrong}", file=sys.stderr)
-        return USAGE_STATUS
+        return refuse("lbfast mark", str(wrong))
     except KernelError as refused:
         reason = _REFUSALS.get(refused.errno or 0, str(refused))
         print(f"lbfast mark: {reason}", file=sys.stderr)

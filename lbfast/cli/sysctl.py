@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 
 from lbfast.control.api import Balancer
 from lbfast.control.client import connect
-from lbfast.control.settings import NAMES
+from lbfast.control.settings import NAMES, SETTINGS
 from lbfast.errors import KernelError
+from lbfast.words import refuse
 
 PREFIX = "net.ipv4.vs."
-USAGE_STATUS = 2
 USAGE = """\
 usage: lbfast sysctl [-n] -a | NAME ... | [-w] NAME=VALUE ...
 
@@ -21,11 +21,7 @@ Shows or sets net.ipv4.vs.NAME of the director; the prefix may be left out.
   -n    show values without names
   -w    set (default when a word has '=')
 """
-_REFUSALS = {
-    errno.ENOENT: "there is no such setting",
-    errno.EINVAL: "invalid value",
-    errno.EPERM: "cannot be changed",
-}
+_COMMAND = "lbfast sysctl"
 
 
 def main(argv: Sequence[str], opened: Callable[[], Balancer] = connect) -> int:
@@ -36,13 +32,12 @@ def main(argv: Sequence[str], opened: Callable[[], Balancer] = connect) -> int:
         sys.stdout.write(USAGE)
         return 0
     wrong = sorted(flags - {"-a", "-n", "-w"})
-    if wrong or ("-a" in flags) == bool(words):
-        what = f"{wrong[0]!r} unknown" if wrong else "expected -a or names"
-        sys.stderr.write(f"lbfast sysctl: {what}\n{USAGE}")
-        return USAGE_STATUS
-    if "-w" in flags and not all("=" in word for word in words):
-        sys.stderr.write(f"lbfast sysctl: -w: expected NAME=VALUE\n{USAGE}")
-        return USAGE_STATUS
+    if wrong:
+        return refuse(_COMMAND, f"{wrong[0]!r} unknown, expected -a, -n or -w")
+    if ("-a" in flags) == bool(words):
+        return refuse(_COMMAND, f"{'-a and names' if words else 'no words'}, expected -a or names")
+    if "-w" in flags and (plain := [word for word in words if "=" not in word]):
+        return refuse(_COMMAND, f"-w: {plain[0]!r}, expected NAME=VALUE")
     balancer = opened()
     status = 0
     for word in words or NAMES:
@@ -57,10 +52,17 @@ def _one(balancer: Balancer, word: str, is_plain: bool) -> int:
     try:
         if equals:
             balancer.set_sysctl(name, value)
-        value = balancer.sysctl(name)
+        shown = balancer.sysctl(name)
     except KernelError as refused:
-        reason = _REFUSALS.get(refused.errno or 0, str(refused))
-        print(f"lbfast sysctl: {PREFIX}{name}: {reason}", file=sys.stderr)
+        print(f"{_COMMAND}: {PREFIX}{name}: {_reason(refused, name, value)}", file=sys.stderr)
         return 1
-    print(value if is_plain else f"{PREFIX}{name} = {value}")
+    print(shown if is_plain else f"{PREFIX}{name} = {shown}")
     return 0
+
+
+def _reason(refused: KernelError, name: str, value: str) -> str:
+    if refused.errno == errno.ENOENT:
+        return "there is no such setting, `lbfast sysctl -a` shows all"
+    if refused.errno == errno.EINVAL and name in SETTINGS:
+        return f"{value!r}, expected {SETTINGS[name].expected}"
+    return "cannot be changed" if refused.errno == errno.EPERM else str(refused)

@@ -43,7 +43,9 @@ def director_name(environ: Mapping[str, str] = os.environ) -> str:
 def check_name(name: str) -> str:
     """Returns `name` if it can be one; raises ControlError."""
     if not _NAME.fullmatch(name):
-        raise ControlError(f"name {name!r} is none: up to 32 letters, digits, '_', '-', '.'")
+        raise ControlError(
+            f"director's name {name!r}, expected 1 to 32 letters, digits, '_', '-', '.'"
+        )
     return name
 
 

@@ -17,6 +17,11 @@ class Setting:
     low: int = INT_MIN
     high: int = INT_MAX
 
+    @property
+    def expected(self) -> str:
+        """What `parse` takes."""
+        return f"a number from {self.low} to {self.high}"
+
     def parse(self, text: str) -> tuple[int, ...]:
         """Returns the number, alone; EINVAL when it is none, or out of range."""
         return (_number(text, self.low, self.high),)
@@ -24,6 +29,10 @@ class Setting:
 
 class PowerOfTwo(Setting):
     """1, 2, 4 and so on."""
+
+    @property
+    def expected(self) -> str:
+        return "a power of two"
 
     def parse(self, text: str) -> tuple[int, ...]:
         value = _number(text, 1, INT_MAX)
@@ -34,6 +43,10 @@ class PowerOfTwo(Setting):
 
 class Threshold(Setting):
     """Two numbers: from which packet of a period of packets on, and the period (0: none)."""
+
+    @property
+    def expected(self) -> str:
+        return "two numbers from 0 up, the second 0 or above the first"
 
     def parse(self, text: str) -> tuple[int, ...]:
         words = text.split()

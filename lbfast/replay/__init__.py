@@ -7,15 +7,23 @@ import sys
 
 from lbfast.errors import WireError
 from lbfast.replay.scenario import run
+from lbfast.words import refuse
 
-USAGE = "usage: lbfast replay < SCENARIO.json"
+USAGE = """\
+usage: lbfast replay < SCENARIO.json
+
+Reads a scenario (rules, packets and times, as tests/conformance has them), gives it to the data
+path without a network, and prints it with the results filled in.
+"""
 
 
 def main(argv: list[str]) -> int:
     """Reads a scenario on standard input and prints it with its results."""
+    if argv and argv[0] in ("-h", "--help"):
+        sys.stdout.write(USAGE)
+        return 0
     if argv:
-        print(USAGE, file=sys.stderr)
-        return 2
+        return refuse("lbfast replay", f"{argv[0]!r} unknown, expected a scenario as input alone")
     try:
         scenario = json.load(sys.stdin)
     except ValueError as e:

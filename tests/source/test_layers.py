@@ -13,12 +13,14 @@ from tests.source.files import text, with_suffix
 TABLES = Path("lbfast/control/tables.py")
 MODULES = [path for path in with_suffix(".py") if path.parts[0] == "lbfast"]
 TYPES_ONLY = frozenset({"model", "errors"})
+COMMAND = TYPES_ONLY | {"words"}
 KERNEL = frozenset({"rtnl", "nftlib", "bpf"})  # ways to the kernel
 # what each part may import from lbfast besides itself
 ALLOWED: dict[str, frozenset[str]] = {
     "__init__": frozenset(),
     "model": frozenset(),
     "errors": frozenset(),
+    "words": frozenset(),
     "config": TYPES_ONLY | {"notify"},
     "notify": TYPES_ONLY,
     "rtnl": frozenset(),
@@ -29,18 +31,16 @@ ALLOWED: dict[str, frozenset[str]] = {
     "sync": TYPES_ONLY,
     "control": TYPES_ONLY | KERNEL | {"config", "vrrp", "check", "sync", "__init__"},
     "lab": TYPES_ONLY | {"config", "control", "__init__"},
-    "cli": TYPES_ONLY | {"config", "control", "lab", "daemon", "processes", "__init__"},
+    "cli": COMMAND | {"config", "control", "lab", "daemon", "processes", "__init__"},
     "selfcall": frozenset(),
     "realservers": TYPES_ONLY | KERNEL | {"selfcall"},
-    "realserver": TYPES_ONLY | {"control", "realservers"},
+    "realserver": COMMAND | {"control", "realservers"},
     "demos": TYPES_ONLY | {"selfcall"},
-    "demo": TYPES_ONLY | {"demos"},
+    "demo": COMMAND | {"demos"},
     "processes": TYPES_ONLY | {"config", "control", "vrrp", "check", "notify", "selfcall"},
-    "daemon": TYPES_ONLY
-    | {"processes"}
-    | {"config", "control", "vrrp", "check", "sync", "__init__"},
-    "replay": TYPES_ONLY | {"cli", "control"},
-    "bench": TYPES_ONLY | {"control", "selfcall"},
+    "daemon": COMMAND | {"processes"} | {"config", "control", "vrrp", "check", "sync", "__init__"},
+    "replay": COMMAND | {"cli", "control"},
+    "bench": COMMAND | {"control", "selfcall"},
     "__main__": TYPES_ONLY | {"cli", "daemon", "control", "__init__"},
 }
 

@@ -13,9 +13,9 @@ from lbfast.errors import ControlError
     [
         (("lo",), "the following arguments are required: INTERFACE, SECONDS"),
         (("lo", "lo", "1"), "interface lo twice, expected two different ones"),
-        (("lo", "l1", "0"), "argument SECONDS: '0' is no number above 0 up to 86400"),
-        (("lo", "l1", "nan"), "argument SECONDS: 'nan' is no number above 0 up to 86400"),
-        (("lo", "l1", "l2"), "argument SECONDS: 'l2' is no number above 0 up to 86400"),
+        (("lo", "l1", "0"), "SECONDS: '0' is no number above 0 up to 86400"),
+        (("lo", "l1", "nan"), "SECONDS: 'nan' is no number above 0 up to 86400"),
+        (("lo", "l1", "l2"), "SECONDS: 'l2' is no number above 0 up to 86400"),
     ],
 )
 def test_words_that_are_refused(
@@ -24,15 +24,14 @@ def test_words_that_are_refused(
     with pytest.raises(SystemExit) as caught:
         bench.main(["reflector", *words])
     assert caught.value.code == 2
-    assert capsys.readouterr().err.splitlines()[-1] == f"lbfast bench reflector: error: {sentence}"
+    assert capsys.readouterr().err == f"lbfast bench reflector: {sentence}\n"
 
 
-def test_kind_is_asked_for_as_usage_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_kind_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         bench.main([])
-    usage, error = capsys.readouterr().err.splitlines()
-    assert usage == "usage: lbfast bench [-h] KIND ..."
-    assert error.endswith("required: KIND")
+    sentence = "lbfast bench: the following arguments are required: KIND\n"
+    assert capsys.readouterr().err == sentence
 
 
 def test_interface_that_is_not_there_is_named() -> None:

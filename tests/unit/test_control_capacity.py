@@ -94,5 +94,5 @@ def test_a_number_out_of_range_is_told_its_own_range(
     for number in ("0", str(most + 1), "many"):
         with pytest.raises(SystemExit):
             main([f"--{option}", number])
-        sentence = f"argument --{option}: {number!r} is no number from 1 to {most}"
-        assert sentence in capsys.readouterr().err
+        sentence = f"lbfast run: --{option}: {number!r} is no number from 1 to {most}\n"
+        assert capsys.readouterr().err == sentence

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from lbfast.cli.sysctl import USAGE_STATUS, main
+from lbfast.cli.sysctl import main
 from lbfast.control.settings import NAMES, cpu_list
 from lbfast.control.tables import Engine, Tables
 from lbfast.errors import KernelError
+from lbfast.words import USAGE_STATUS
 
 # of a kernel, without what it computes from its memory and processors
 DEFAULTS = {
@@ -93,12 +94,20 @@ def test_words_show_and_set(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "status", "sentence"),
     [
-        (["frob"], 1, "lbfast sysctl: net.ipv4.vs.frob: there is no such setting\n"),
-        (["drop_entry=4"], 1, "lbfast sysctl: net.ipv4.vs.drop_entry: invalid value\n"),
-        (["est_nice=4"], 1, "lbfast sysctl: net.ipv4.vs.est_nice: cannot be changed\n"),
-        ([], USAGE_STATUS, "lbfast sysctl: expected -a or names\n"),
-        (["-p"], USAGE_STATUS, "lbfast sysctl: '-p' unknown\n"),
-        (["-w", "drop_entry"], USAGE_STATUS, "lbfast sysctl: -w: expected NAME=VALUE\n"),
+        (["frob"], 1, "VS.frob: there is no such setting, `lbfast sysctl -a` shows all"),
+        (["drop_entry=4"], 1, "VS.drop_entry: '4', expected a number from 0 to 3"),
+        (["sync_ports=3"], 1, "VS.sync_ports: '3', expected a power of two"),
+        (
+            ["sync_threshold=3"],
+            1,
+            "VS.sync_threshold: '3', expected two numbers from 0 up, "
+            "the second 0 or above the first",
+        ),
+        (["est_nice=4"], 1, "VS.est_nice: cannot be changed"),
+        ([], USAGE_STATUS, "no words, expected -a or names"),
+        (["-a", "toa"], USAGE_STATUS, "-a and names, expected -a or names"),
+        (["-p"], USAGE_STATUS, "'-p' unknown, expected -a, -n or -w"),
+        (["-w", "drop_entry"], USAGE_STATUS, "-w: 'drop_entry', expected NAME=VALUE"),
     ],
 )
 def test_words_that_are_refused(
@@ -106,4 +115,5 @@ def test_words_that_are_refused(
 ) -> None:
     asked = tables()
     assert main(words, lambda: asked) == status
-    assert capsys.readouterr().err.startswith(sentence)
+    sentence = sentence.replace("VS.", "net.ipv4.vs.")
+    assert capsys.readouterr().err == f"lbfast sysctl: {sentence}\n"
