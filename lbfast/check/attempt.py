@@ -9,6 +9,8 @@ from lbfast.check.base import GRACE_S, STALLED_S, Report, Result
 from lbfast.check.endpoint import Target
 from lbfast.model.check import Endpoint
 
+_CHUNK = 1 << 16
+
 
 class Attempt:
     """One attempt on a target; what is sent and what an answer means is the subclass's.
@@ -65,9 +67,28 @@ class Attempt:
         """Returns what the time-out means."""
         raise NotImplementedError
 
+    def _received(self, data: bytes) -> None:
+        """Takes what came; nothing, on a stream, is its end."""
+        raise NotImplementedError
+
+    def _broken(self, error: OSError) -> Result:
+        """Returns what an error of the socket means."""
+        raise NotImplementedError
+
     def _unwatch(self, sock: socket.socket) -> None:
         """Takes the socket out of the loop."""
         raise NotImplementedError
+
+    def _readable(self) -> None:
+        assert self._sock is not None
+        try:
+            data = self._sock.recv(_CHUNK)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._finish(self._broken(error))
+            return
+        self._received(data)
 
     def _finish(self, result: Result) -> None:
         self._close()

@@ -16,7 +16,6 @@ from lbfast.check.endpoint import (
 )
 from lbfast.model.check import Endpoint
 
-_CHUNK = 1 << 16
 _UDP = (int(socket.SOCK_DGRAM), 0)
 _RECVERR = {int(socket.AF_INET): (0, 11), int(socket.AF_INET6): (41, 25)}  # level, IP(V6)_RECVERR
 
@@ -58,7 +57,7 @@ class Datagram(Attempt):
                 reason = f"nothing sent to {self._target.text}: {trouble.strerror}"
                 self._finish(Result(None, reason))
             else:
-                self._finish(self._failed(trouble))
+                self._finish(self._broken(trouble))
         else:
             self._wait()
 
@@ -68,18 +67,10 @@ class Datagram(Attempt):
     def _unwatch(self, sock: socket.socket) -> None:
         self._loop.remove_reader(sock)
 
-    def _failed(self, error: OSError) -> Result:
+    def _broken(self, error: OSError) -> Result:
         return failure(f"{self._target.text}: {error.strerror}")
 
-    def _readable(self) -> None:
-        assert self._sock is not None
-        try:
-            data = self._sock.recv(_CHUNK)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._finish(self._failed(error))
-            return
+    def _received(self, data: bytes) -> None:
         result = self._exchange.received(data)
         if result is not None:
             self._finish(result)

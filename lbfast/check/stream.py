@@ -16,8 +16,6 @@ from lbfast.check.base import Conversation, Report, Result, failure
 from lbfast.check.endpoint import UNREACHED, Target, destination, open_socket
 from lbfast.model.check import Endpoint
 
-_CHUNK = 1 << 16
-
 
 class Stream(Attempt):
     """One attempt: connects, then lets the conversation say when it knows enough.
@@ -117,18 +115,10 @@ class Stream(Attempt):
             self._is_writing = True
             self._loop.add_writer(self._sock, self._writable)
 
-    def _broken(self, broken: OSError) -> Result:
-        return failure(f"connection to {self._target.text} broke: {broken.strerror}")
+    def _broken(self, error: OSError) -> Result:
+        return failure(f"connection to {self._target.text} broke: {error.strerror}")
 
-    def _readable(self) -> None:
-        assert self._sock is not None
-        try:
-            data = self._sock.recv(_CHUNK)
-        except BlockingIOError:
-            return
-        except OSError as broken:
-            self._finish(self._broken(broken))
-            return
+    def _received(self, data: bytes) -> None:
         if data:
             self._take(self._conversation.received(data))
         else:
