@@ -185,7 +185,6 @@ class BfdWatch:
         if nearest is not None and (self._planned is None or nearest < self._planned):
             self._planned = nearest
             self._clock.call_at(nearest, lambda: self._due(nearest))
-            self._clock.hasten(nearest)
 
     def _due(self, at: int) -> None:
         if at == self._planned:

@@ -48,6 +48,7 @@ class Clock:
     def call_at(self, at_ns: int, act: Callable[[], None]) -> None:
         """Plan a call; it cannot be taken back, so it must look whether it is still wanted."""
         heapq.heappush(self._agenda, (at_ns, next(self._count), act))
+        self.hasten(at_ns)
 
     def run_agenda(self, now_ns: int) -> None:
         """Do what was planned for now or before."""
