@@ -20,6 +20,10 @@ Place = tuple[str, bytes]  # interface, address
 Settled = Callable[[], Awaitable[None]]
 
 
+async def at_once() -> None:
+    """The Settled of who has nothing to wait for."""
+
+
 def _forwards(interface: str) -> bool:
     try:
         path = Path(f"/proc/sys/net/ipv6/conf/{interface}/forwarding")
@@ -31,10 +35,10 @@ def _forwards(interface: str) -> bool:
 class Announcer:
     """One packet socket for all interfaces; it receives nothing.
 
-    Nothing is announced before `settled`, if given, returns: who hears of an address sends to it.
+    Nothing is announced before `settled` returns: who hears of an address sends to it.
     """
 
-    def __init__(self, clock: Clock, links: Links, settled: Settled | None = None) -> None:
+    def __init__(self, clock: Clock, links: Links, settled: Settled) -> None:
         self._clock, self._links, self._settled = clock, links, settled
         self._waiting: set[asyncio.Task[None]] = set()
         self._sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
@@ -62,25 +66,17 @@ class Announcer:
     def announce(
         self, places: Sequence[Place], repeat: int, is_wanted: Callable[[], bool]
     ) -> None:
-        """Send `repeat` rounds over all addresses; those that must wait look at `is_wanted`."""
-        if self._settled is None:
-            self._announce(places, repeat, is_wanted)
-            return
-        task = asyncio.ensure_future(self._announce_settled(places, repeat, is_wanted))
+        """Send `repeat` rounds over all addresses, while `is_wanted`."""
+        task = asyncio.ensure_future(self._announce(places, repeat, is_wanted))
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)
 
-    async def _announce_settled(
+    async def _announce(
         self, places: Sequence[Place], repeat: int, is_wanted: Callable[[], bool]
     ) -> None:
-        assert self._settled is not None
         await self._settled()
-        if is_wanted():
-            self._announce(places, repeat, is_wanted)
-
-    def _announce(
-        self, places: Sequence[Place], repeat: int, is_wanted: Callable[[], bool]
-    ) -> None:
+        if not is_wanted():
+            return
         frames = [(name, self._frame(name, addr), len(addr) == 16) for name, addr in places]
         now = self._clock.now()
         for _ in range(repeat):

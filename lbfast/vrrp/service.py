@@ -22,7 +22,7 @@ from lbfast.vrrp.actions import (
     SendAdvert,
     State,
 )
-from lbfast.vrrp.announcer import Announcer, Settled
+from lbfast.vrrp.announcer import Announcer, Settled, at_once
 from lbfast.vrrp.clock import Clock
 from lbfast.vrrp.host import Host
 from lbfast.vrrp.listener import Listener
@@ -68,7 +68,7 @@ class VrrpService:
         self,
         on_state: OnState | None = None,
         on_bfd: OnBfd | None = None,
-        settled: Settled | None = None,
+        settled: Settled = at_once,
     ) -> None:
         self._on_state: OnState = on_state or (lambda instance, state: None)
         self._on_bfd: OnBfd = on_bfd or (lambda name, is_up: None)
