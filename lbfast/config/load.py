@@ -56,8 +56,6 @@ class Loaded:
 
     configuration: Configuration
     findings: Findings
-    vrrp_wanted: bool = False  # a section of VRRP's is there
-    check_wanted: bool = False  # a virtual server is there
 
 
 def load(path: str, host: Host, config_id: str = "") -> Loaded:
@@ -71,12 +69,7 @@ def load(path: str, host: Host, config_id: str = "") -> Loaded:
     if top is None:
         loaded = Loaded(Configuration(), source.findings)
     else:
-        loaded = Loaded(
-            assemble(top, host, source.findings),
-            source.findings,
-            any(word in top for word in ("vrrp_instance", "static_addresses", "static_routes")),
-            "virtual_server" in top,
-        )
+        loaded = Loaded(assemble(top, host, source.findings), source.findings)
     if source.difference:
         status = _status_of_keepalived(path, host, config_id)
         loaded.findings.end_with(status, *source.difference)

@@ -14,8 +14,6 @@ from typing import NamedTuple
 AF_INET = int(socket.AF_INET)
 AF_INET6 = int(socket.AF_INET6)
 
-NO_SCHEDULER = "none"
-
 
 class Method(enum.IntEnum):
     """How a packet reaches its real server; the kernel's numbers (spec 1.3)."""

@@ -104,8 +104,6 @@ class Session:
         self.diagnostic = 0
         self._yours = 0
         self._their_rx_us = 1
-        self._their_tx_us = 0
-        self._their_multiplier = 0
         self._is_polling = False
         self.expires_at: int | None = None
         self.send_at: int | None = None if config.passive else now_ns
@@ -159,8 +157,6 @@ class Session:
         if packet.yours not in (0, self.mine):
             return []
         self._yours = packet.mine
-        self._their_tx_us = packet.min_tx_us
-        self._their_multiplier = packet.multiplier
         changes_pace = self._their_rx_us != packet.min_rx_us
         self._their_rx_us = packet.min_rx_us
         if packet.is_final:

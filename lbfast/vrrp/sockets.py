@@ -56,7 +56,6 @@ class Receiver:
         except BaseException:
             self.sock.close()
             raise
-        self.unreadable = 0  # packets that were cut short
 
     def _set_up(self) -> None:
         sock, segment = self.sock, self.segment
@@ -80,7 +79,7 @@ class Receiver:
     def read(self) -> tuple[Received, int] | None:
         """Return the next packet and its age in ns; None if there is no more.
 
-        A packet that is cut short is counted and passed over.
+        A packet that is cut short is passed over.
         """
         while True:
             try:
@@ -89,10 +88,8 @@ class Receiver:
                 return None
             except OSError:  # the interface went down or away: its events tell the rest
                 return None
-            try:
+            with contextlib.suppress(WireError):
                 return self._take_apart(data, ancillary, source)
-            except WireError:
-                self.unreadable += 1
 
     def _take_apart(
         self, data: bytes, ancillary: list[tuple[int, int, bytes]], source: tuple[str, int]
