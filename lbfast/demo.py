@@ -156,7 +156,8 @@ def _act(
     console.print(picture.spread(weighted))
     fetched = download(scene, FILE, digest)
     console.print(picture.download(fetched))
-    console.print(picture.listing("ipvsadm -Ln --stats", settled_stats(scene, 2 * requests + 1)))
+    stats = settled_stats(scene, 2 * requests + 1, fetched)
+    console.print(picture.listing("ipvsadm -Ln --stats", stats))
     if keep:
         _say_how_to_look(console, scene)
     console.print()

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from lbfast.demos.scene import Plot, Scene
 from netns import basic
@@ -137,15 +138,26 @@ def download(scene: Scene, name: str, digest: str) -> Download:
     return Download(int(size), float(seconds), same)
 
 
-def settled_stats(scene: Scene, connections: int) -> str:
-    """Return `-Ln --stats` once it shows all connections; TimeoutError if it never does."""
-    text = ""
+class Listed(Protocol):
+    """What of a scene its statistics are read from."""
+
+    plot: Plot
+
+    def ipvsadm(self, *words: str) -> str: ...
+
+
+def settled_stats(scene: Listed, connections: int, fetched: Download) -> str:
+    """Return `-Ln --stats` once it shows all that was done; TimeoutError if it never does.
+
+    Answers pass the director with NAT alone.
+    """
+    out_bytes = fetched.size_bytes if scene.plot.method == "nat" else 0
 
     def settled() -> bool:
-        nonlocal text
-        text = scene.ipvsadm("-Ln", "--stats")
-        row = re.search(r"^TCP +\S+ +(\d+)", text, re.MULTILINE)
-        return row is not None and int(row[1]) >= connections
+        exact = scene.ipvsadm("-Ln", "--stats", "--exact")
+        row = re.search(r"^TCP +\S+ +(\d+) +\d+ +\d+ +\d+ +(\d+)$", exact, re.MULTILINE)
+        return row is not None and int(row[1]) >= connections and int(row[2]) >= out_bytes
 
-    wait_for(settled, STATS_LAG_S, f"{connections} connections in ipvsadm -Ln --stats")
-    return text
+    what = f"{connections} connections and {out_bytes} bytes in ipvsadm -Ln --stats"
+    wait_for(settled, STATS_LAG_S, what)
+    return scene.ipvsadm("-Ln", "--stats")

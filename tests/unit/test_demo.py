@@ -10,7 +10,7 @@ from rich.console import Console
 
 from lbfast.demos import picture
 from lbfast.demos.scene import PROGRAMS, WEIGHTS, Plot, missing_programs
-from lbfast.demos.traffic import Download, judge, promised
+from lbfast.demos.traffic import Download, judge, promised, settled_stats
 from netns import basic
 
 EVEN = dict.fromkeys(basic.REAL_SERVERS, 1)
@@ -95,3 +95,27 @@ def test_missing_programs_are_named(tmp_path: Path) -> None:
         (tmp_path / name).chmod(0o755)
     (tmp_path / "nginx").unlink()
     assert missing_programs(str(tmp_path)) == ["nginx"]
+
+
+class Lagging:
+    """A scene whose listing is late: each exact one is a row further."""
+
+    def __init__(self, method: str, *rows: str) -> None:
+        self.plot = Plot(method, 4)
+        self.rows = [f"TCP  10.2.0.100:80 {row}\n  -> 10.3.0.11:80 {row}\n" for row in rows]
+        self.exact = 0
+
+    def ipvsadm(self, *words: str) -> str:
+        if "--exact" in words:
+            self.exact += 1
+            return self.rows[self.exact - 1]
+        return f"shown after {self.exact}"
+
+
+@pytest.mark.parametrize(
+    ("method", "looks"), [("nat", 3), ("dr", 2)], ids=["NAT waits for the bytes", "DR has none"]
+)
+def test_listing_is_shown_once_it_has_all_that_was_done(method: str, looks: int) -> None:
+    rows = ("120 9 9 9 9", "121 9 9 9 1000", "121 9 9 9 5000")
+    scene = Lagging(method, *rows)
+    assert settled_stats(scene, 121, Download(5000, 1.0, True)) == f"shown after {looks}"
