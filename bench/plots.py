@@ -2,8 +2,8 @@
 
     python -m bench.plots [RESULTS [FOLDER]]      bench/results to docs/bench-NAME.svg and .png
 
-A bar is a median, its line the 95 % interval (below 6 rounds: least to greatest); a picture
-without rows is not drawn.
+A bar is a median, its line the 95 % interval (below 6 rounds: least to greatest); below it stand
+the commit and the time.  A picture without rows is not drawn.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.rows import Row, read_all
+from bench.others import BOUND_CORES
+from bench.replacing import replacing
+from bench.rows import Row, Sheet, read_all
 from bench.table import named
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -131,45 +134,62 @@ def _axes(figure: Any, count: int) -> list[Any]:
     return list(axes[:count])
 
 
-def draw(picture: Picture, rows: Sequence[Row], folder: Path) -> list[Path]:
-    """Write a picture as SVG and PNG; return the files."""
+def caption(sheet: Sheet) -> str:
+    """Return what was measured and when: pictures beside each other may differ in that."""
+    machine = sheet.machine
+    words = [f"lbfast {machine.lbfast or 'of an unknown commit'}", machine.began]
+    words += ["coarsely (--quick)"] if sheet.quick else []
+    if machine.others is not None and machine.others > BOUND_CORES:
+        words.append(f"others used {machine.others:.2f} of {machine.cores} cores")
+    return ", ".join(words)
+
+
+def draw(picture: Picture, sheet: Sheet, folder: Path) -> list[Path]:
+    """Write a picture of a work's rows as SVG and PNG, both or none; return the files."""
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(SETTINGS):
+    files = {kind: place(picture, kind, folder) for kind in KINDS}
+    with matplotlib.rc_context(SETTINGS), ExitStack() as both:
         figure = Figure(layout="constrained")
+        rows = rows_for(picture, sheet.rows)
         (draw_lines if picture.is_line else draw_bars)(figure, rows)
         figure.suptitle(picture.title)
-        files = []
-        for kind, without in KINDS.items():
-            files.append(folder / f"bench-{picture.name}.{kind}")
-            figure.savefig(files[-1], metadata=dict(without), dpi=PNG_DPI)
-    return files
+        figure.supxlabel(caption(sheet), fontsize="x-small", color=LIMIT)
+        for kind, path in files.items():
+            fresh = both.enter_context(replacing(path))
+            figure.savefig(fresh, format=kind, metadata=dict(KINDS[kind]), dpi=PNG_DPI)
+    return list(files.values())
 
 
-def remove(works: Collection[str], folder: Path) -> None:
-    """Remove the pictures of these works."""
+def place(picture: Picture, kind: str, folder: Path) -> Path:
+    return folder / f"bench-{picture.name}.{kind}"
+
+
+def remove(works: Collection[str], folder: Path, but: Collection[Path] = ()) -> None:
+    """Remove the pictures of these works, but for some files."""
     for picture in PICTURES:
-        if picture.work in works:
-            for kind in KINDS:
-                (folder / f"bench-{picture.name}.{kind}").unlink(missing_ok=True)
+        for path in (place(picture, kind, folder) for kind in KINDS):
+            if picture.work in works and path not in but:
+                path.unlink(missing_ok=True)
 
 
-def draw_all(rows: Sequence[Row], folder: Path = DOCS) -> list[Path]:
-    """Draw every picture that has rows; ModuleNotFoundError without matplotlib."""
+def draw_all(sheets: Sequence[Sheet], folder: Path = DOCS) -> list[Path]:
+    """Draw every picture that these sheets have rows for; ModuleNotFoundError without matplotlib,
+    OSError if a file cannot be written."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
-    for picture in PICTURES:
-        if part := rows_for(picture, rows):
-            files += draw(picture, part, folder)
+    for sheet in sheets:
+        for picture in PICTURES:
+            if rows_for(picture, sheet.rows):
+                files += draw(picture, sheet, folder)
     return files
 
 
 def main(words: Sequence[str]) -> int:
     results = Path(words[0]) if words else RESULTS
     folder = Path(words[1]) if words[1:] else DOCS
-    rows = [row for sheet in read_all(results) for row in sheet.rows]
-    files = draw_all(rows, folder)
+    files = draw_all(read_all(results), folder)
     print(*(f"drew {path}" for path in files), sep="\n")
     return 0 if files else 1
 

@@ -88,3 +88,4 @@ CLAIMS = {
     "lookup-ten-million": lookup_ten_million,
     "ten-million-listed": ten_million_listed,
 }
+TIMELESS = ("memory-per-connection",)

@@ -21,3 +21,4 @@ def scheduler_growth() -> Iterator[dict[str, object]]:
 
 
 CLAIMS = {"scheduler-growth": scheduler_growth}
+TIMELESS = tuple(CLAIMS)

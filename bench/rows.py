@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from bench.replacing import replacing
 from bench.versions import lbfast_version, peer_versions
 
 FEW_ROUNDS = 6  # below, not even all values together hold the median with 95 %
@@ -262,9 +263,8 @@ def write(sheet: Sheet, folder: Path) -> Path:
     """Write the sheet of a work into `folder`; return the file."""
     path = path_of(sheet.work, folder)
     folder.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(sheet), indent=1) + b"\n")
-    fresh.replace(path)
+    with replacing(path) as fresh:
+        fresh.write_bytes(msgspec.json.format(msgspec.json.encode(sheet), indent=1) + b"\n")
     return path
 
 

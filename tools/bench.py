@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench import plots, rows, table  # noqa: E402
+from bench.alone import LockError, alone  # noqa: E402
 from bench.others import Watch  # noqa: E402
 from bench.plan import Plan, Work, all_works, narrowed, unknown_words  # noqa: E402
 from bench.say import FAILURES, say  # noqa: E402
@@ -32,7 +33,7 @@ RESULTS, QUICK_RESULTS = ROOT / "bench/results", ROOT / "build/bench/results"
 
 
 def measure(work: Work, plan: Plan) -> rows.Sheet:
-    """Run one work to its end and write its file; what it raises passes through."""
+    """Run one work to its end; what it raises passes through."""
     machine, watch = rows.this_machine(), Watch()
     found = []
     for row in work.run(plan):
@@ -50,11 +51,21 @@ def measure(work: Work, plan: Plan) -> rows.Sheet:
         left_out=plan.left_out,
         seed=plan.seed,
     )
-    if found:
-        rows.write(sheet, plan.out)
     over = f", {took - plan.seconds:.0f} s over its share" if took > plan.seconds else ""
     say(f"== {work.name}: {len(found)} rows in {took:.0f} s of {plan.seconds:.0f}{over}")
     return sheet
+
+
+def kept(sheet: rows.Sheet, out: Path) -> bool:
+    """Write the file of a work that has rows; say why if that cannot be done."""
+    try:
+        if sheet.rows:
+            rows.write(sheet, out)
+    except OSError as error:
+        path = rows.path_of(sheet.work, out)
+        say(f"bench: {path}: not written: {error.strerror}; what was there before is unchanged")
+        return False
+    return True
 
 
 def run_all(
@@ -72,7 +83,8 @@ def run_all(
         try:
             plan = Plan(args.quick, out, seconds, tuple(args.only), seed=args.seed)
             found.append(measure(work, plan))
-            failed += [work.name] if plan.left_out and not found[-1].rows else []
+            is_lost = plan.left_out and not found[-1].rows
+            failed += [work.name] if is_lost or not kept(found[-1], out) else []
         except FAILURES as error:
             say(f"{work.name}: {error}")
             failed.append(work.name)
@@ -82,19 +94,25 @@ def run_all(
     return found, failed
 
 
-def draw(out: Path, folder: Path, fresh: Sequence[rows.Sheet]) -> None:
-    """Draw what `out` holds into `folder`.
+def draw(out: Path, folder: Path, fresh: Sequence[rows.Sheet]) -> bool:
+    """Draw what was just written to `out`; return whether the files could be written.
 
-    Beside the results no picture stays of what `fresh`, just written there, no longer has.
+    Beside the results no picture stays of what `fresh` no longer has.  Those of other works stay
+    as they are: their results did.
     """
-    if folder == out:
-        plots.remove({sheet.work for sheet in fresh}, folder)
+    files, is_written = list[Path](), True
     try:
-        files = plots.draw_all([r for sheet in rows.read_all(out) for r in sheet.rows], folder)
+        files = plots.draw_all(fresh, folder)
     except ModuleNotFoundError as error:
         say(f"bench: nothing drawn: {error}; pip install 'lbfast[plots]'")
+    except OSError as error:
+        say(f"bench: {folder}: pictures not drawn: {error.strerror}; the results are in {out}")
+        is_written = False
     else:
         say(f"bench: drew {', '.join(path.name for path in files) or 'nothing'}")
+    if folder == out:
+        plots.remove({sheet.work for sheet in fresh}, folder, but=files)
+    return is_written
 
 
 def unusable(folder: Path) -> str:
@@ -154,29 +172,47 @@ def main(words: Sequence[str]) -> int:
     if sentence := unusable(out):
         say(f"bench: --out {sentence}")
         return 2
-    sheets, failed = run_all(chosen, args, out)
-    return report(sheets, failed, out, plots.DOCS if out is RESULTS else out)
+    try:
+        with alone(" ".join(["bench", *words])):
+            sheets, failed = run_all(chosen, args, out)
+            return report(sheets, failed, out, plots.DOCS if out is RESULTS else out)
+    except LockError as error:
+        say(f"bench: {error}")
+        return 2
 
 
 def report(sheets: Sequence[rows.Sheet], failed: Sequence[str], out: Path, folder: Path) -> int:
     """Print and draw what was found, and what was not; return the status."""
     found = [row for sheet in sheets for row in sheet.rows]
-    print(table.render(found))
+    is_told = printed("\n".join([table.render(found), *remarks(sheets)]))
+    fresh = [sheet for sheet in sheets if sheet.rows and sheet.work not in failed]
+    is_drawn = draw(out, folder, fresh) if fresh else True
+    count = sum(len(sheet.rows) for sheet in fresh)
+    say(f"bench: {count} rows in {out}" + (f"; failed: {', '.join(failed)}" if failed else ""))
+    return 0 if fresh and not failed and is_told and is_drawn else 1
+
+
+def remarks(sheets: Sequence[rows.Sheet]) -> Iterator[str]:
+    """Yield a sentence on each work that found no quiet turns, and on all that was left out."""
     for sheet in sheets:
         if loud := [row.others for row in sheet.rows if row.others]:
-            print(
+            yield (
                 f"{sheet.work}: no quiet turns for {len(loud)} of {len(sheet.rows)} rows, marked "
                 f"{table.MARK.strip()}: others used up to {max(loud):.2f} of "
                 f"{sheet.machine.cores} cores meanwhile; run it again when nothing else runs"
             )
         for what in sheet.left_out:
-            print(f"left out of {sheet.work}: {what}")
-    if found:
-        draw(out, folder, [sheet for sheet in sheets if sheet.rows])
-    say(
-        f"bench: {len(found)} rows in {out}" + (f"; failed: {', '.join(failed)}" if failed else "")
-    )
-    return 1 if failed or not found else 0
+            yield f"left out of {sheet.work}: {what}"
+
+
+def printed(text: str) -> bool:
+    """Print the figures; say why if standard output takes no more."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        say(f"bench: standard output: {error.strerror}; the figures are not printed")
+        return False
+    return True
 
 
 def stopped_or_done(words: Sequence[str]) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.alone import VARIABLE
 from bench.cpu import with_children
 from bench.program import ROOT
 from netns.ownership import NAMESPACES
@@ -60,6 +61,12 @@ def named() -> set[int]:
         with ended_meanwhile():
             found.add(path.stat().st_ino)
     return found
+
+
+@pytest.fixture(autouse=True)
+def own_lock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No bench at work beside the tests is waited for."""
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "lock"))
 
 
 @pytest.fixture(params=["alone", "make"])

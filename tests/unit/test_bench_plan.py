@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from bench import alone, plots
 from bench import plan as plan_module
-from bench import plots
 from bench.memory import Held
 from bench.others import Watch
 from bench.plan import Plan, all_works, narrowed
@@ -28,9 +28,10 @@ ROW = Row(
 
 
 @pytest.fixture(autouse=True)
-def nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever else the machine does, no turn is taken again."""
+def nobody_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whatever else the machine does, no turn is taken again, and nobody is waited for."""
     monkeypatch.setattr(Watch, "loud", lambda _: 0.0)
+    monkeypatch.setenv(alone.VARIABLE, str(tmp_path / "lock"))
 
 
 class Clock:

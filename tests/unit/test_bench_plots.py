@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench import plots, table
-from bench.rows import Interval, Row
+from bench.rows import Interval, Machine, Row, Sheet
 
 
 def row(subject: str, median: float, case: str = "new connections", **more: object) -> Row:
@@ -24,15 +24,22 @@ ROWS = [
 ]
 
 
+def sheet(rows: list[Row], quick: bool = False, **machine: object) -> Sheet:
+    fields = {"kernel": "6.1", "cores": 2, "processor": "any", "load": 0.5, **machine}
+    fields = {"began": "2026-11-21T20:55Z", "lbfast": "69621da", **fields}
+    where = Machine(**fields)  # type: ignore[arg-type]
+    return Sheet(work=rows[0].work, quick=quick, seconds=1.0, machine=where, rows=rows)
+
+
 def test_same_rows_give_the_same_svg(tmp_path: Path) -> None:
-    files = [plots.draw_all(ROWS, tmp_path / name) for name in ("a", "b")]
+    files = [plots.draw_all([sheet(ROWS)], tmp_path / name) for name in ("a", "b")]
     assert [path.name for path in files[0]] == ["bench-requests.svg", "bench-requests.png"]
     assert files[0][0].read_bytes() == files[1][0].read_bytes()
     assert files[0][1].stat().st_size < 100_000
 
 
 def test_picture_names_every_subject_and_panel(tmp_path: Path) -> None:
-    text = plots.draw_all(ROWS, tmp_path)[0].read_text()
+    text = plots.draw_all([sheet(ROWS)], tmp_path)[0].read_text()
     for words in ("none", "lbfast-nat", "haproxy", "new connections, IPv4", "requests/s"):
         assert f">{words}</text>" in text
 
@@ -42,7 +49,7 @@ def test_lookup_is_drawn_over_the_number_of_connections(tmp_path: Path) -> None:
         row("lbfast", ns, f"{n:,} connections", work="lookup", metric="lookup", unit="ns")
         for n, ns in ((1_000_000, 90.0), (1_000, 30.0))
     ]
-    assert [path.name for path in plots.draw_all(found, tmp_path)] == [
+    assert [path.name for path in plots.draw_all([sheet(found)], tmp_path)] == [
         "bench-lookup.svg",
         "bench-lookup.png",
     ]
@@ -58,7 +65,7 @@ def test_picture_marks_what_was_measured_beside_the_load_of_others(
     work = {"work": "lookup", "metric": "lookup"} if is_line else {}
     found = [row("haproxy", 2.0, "1,000 connections", **work)]
     found += [row("lbfast", 2.0, f"{n} connections", others=n / 10, **work) for n in (0, 15)]
-    text = plots.draw_all(found, tmp_path)[0].read_text()
+    text = plots.draw_all([sheet(found)], tmp_path)[0].read_text()
     assert ">lbfast (!)</text>" in text
     assert ">haproxy</text>" in text
 
@@ -117,3 +124,26 @@ def test_pictures_of_a_work_are_removed_and_no_others(tmp_path: Path) -> None:
         (tmp_path / f"bench-{name}.png").touch()
     plots.remove({"http"}, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"bench-bulk.svg", "bench-bulk.png"}
+
+
+@pytest.mark.parametrize(
+    ("quick", "machine", "words"),
+    [
+        pytest.param(False, {}, "lbfast 69621da, 2026-11-21T20:55Z", id="commit and time"),
+        pytest.param(
+            True, {}, "lbfast 69621da, 2026-11-21T20:55Z, coarsely (--quick)", id="coarse"
+        ),
+        pytest.param(
+            False,
+            {"others": 0.5},
+            "lbfast 69621da, 2026-11-21T20:55Z, others used 0.50 of 2 cores",
+            id="beside others",
+        ),
+        pytest.param(False, {"others": 0.01}, "lbfast 69621da, 2026-11-21T20:55Z", id="quiet"),
+    ],
+)
+def test_picture_says_what_was_measured_and_when(
+    tmp_path: Path, quick: bool, machine: dict[str, object], words: str
+) -> None:
+    text = plots.draw_all([sheet(ROWS, quick, **machine)], tmp_path)[0].read_text()
+    assert f">{words}</text>" in text

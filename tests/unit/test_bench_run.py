@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from bench import plots, rows
+from bench import alone, plots, rows
 from bench.others import Watch
 from bench.plan import Plan, Work
+from bench.program import ROOT
 from bench.rows import Row
 from lbfast.errors import ControlError
 from tools import bench as tool
@@ -44,6 +50,7 @@ def house(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]
     monkeypatch.setattr(tool, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(tool, "QUICK_RESULTS", tmp_path / "quick")
     monkeypatch.setattr(plots, "DOCS", tmp_path / "docs")
+    monkeypatch.setenv(alone.VARIABLE, str(tmp_path / "lock"))
 
     def run(work: Runner, *words: str) -> int:
         known = {"http": Work("http", 9, 9, work, ("lbfast-dr",))}
@@ -196,3 +203,86 @@ def test_results_say_what_others_used(
     monkeypatch.setattr(Watch, "cores", lambda _: 0.1234)
     assert house(rate_alone) == 0
     assert rows.read(tmp_path / "results/http.json").machine.others == 0.123
+
+
+def test_pictures_of_older_results_stay_as_they_are(
+    house: Callable[..., int], tmp_path: Path
+) -> None:
+    out = tmp_path / "x"
+    assert house(rate_alone, "--out", str(out)) == 0
+    bulk = msgspec.structs.replace(row("rate"), work="bulk")
+    older = msgspec.structs.replace(rows.read(out / "http.json"), work="bulk", rows=[bulk])
+    rows.write(older, out)
+    drawn = plots.draw_all([older], out)
+    for path in drawn:
+        path.write_text("drawn by an older version")
+    assert house(rate_alone, "--out", str(out)) == 0
+    assert {path.read_text() for path in drawn} == {"drawn by an older version"}
+
+
+def full(*_: object, **__: object) -> int:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_results_that_cannot_be_written_leave_the_older_ones(
+    house: Callable[..., int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "x"
+    assert house(rate_and_cost, "--out", str(out)) == 0
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        assert house(rate_alone, "--out", str(out)) == 1
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
+    said = capsys.readouterr()
+    assert (
+        f"bench: {out}/http.json: not written: No space left on device; what was there before "
+        "is unchanged\n"
+    ) in said.err
+    assert said.err.endswith(f"bench: 0 rows in {out}; failed: http\n")
+    assert "Traceback" not in said.err
+    assert "http: new connections: rate, us" in said.out
+
+
+def test_figures_that_cannot_be_printed_are_told_and_kept(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from tools import bench as tool; "
+        "from tests.unit import test_bench_run as t; "
+        "work = tool.Work('http', 9, 9, t.rate_alone, ('lbfast-dr',)); "
+        "tool.all_works = lambda: {'http': work}; "
+        "sys.exit(tool.main(sys.argv[1:]))"
+    )
+    words = [sys.executable, "-c", program, "--out", str(tmp_path)]
+    with Path("/dev/full").open("w") as full_disk:
+        done = subprocess.run(
+            words,
+            stdout=full_disk,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            cwd=ROOT,
+            env={**os.environ, alone.VARIABLE: str(tmp_path / "lock")},
+        )
+    assert done.returncode == 1
+    said = "bench: standard output: No space left on device; the figures are not printed\n"
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+    assert rows.read(tmp_path / "http.json").rows
+
+
+def test_lock_that_cannot_be_had_is_a_sentence(
+    house: Callable[..., int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(alone.VARIABLE, str(tmp_path / "none/lock"))
+    assert house(rate_alone) == 2
+    assert capsys.readouterr().err == (
+        f"bench: lock {tmp_path}/none/lock: No such file or directory; expected a file to write "
+        "to\n"
+    )
