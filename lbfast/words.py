@@ -7,10 +7,13 @@ import sys
 from typing import NoReturn
 
 USAGE_STATUS = 2
+_HEAD, _TAIL = 300, 100  # characters of a sentence that quotes something endless
 
 
 def refuse(command: str, sentence: str) -> int:
     """Says what is wrong with a command's words; returns the exit status."""
+    if len(sentence) > _HEAD + _TAIL:
+        sentence = f"{sentence[:_HEAD]}...{sentence[-_TAIL:]}"
     print(f"{command}: {sentence}", file=sys.stderr)
     return USAGE_STATUS
 

@@ -65,7 +65,7 @@ def sentence(failed: Exception) -> str:
     text = failed.strerror[:1].lower() + failed.strerror[1:]
     if failed.filename is not None:
         text = f"{os.fsdecode(failed.filename)}: {text}"
-    if failed.errno in (errno.EPERM, errno.EACCES):
+    if failed.errno in (errno.EPERM, errno.EACCES) and "CAP_" not in text:
         text += " (it takes root, or CAP_NET_ADMIN and CAP_NET_RAW)"
     return text
 

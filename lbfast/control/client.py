@@ -45,10 +45,11 @@ def connect() -> Client:
     Raises ControlError when none runs, PermissionError when it is not ours to talk to.
     """
     name = director_name()
+    path = control_path(name)
     try:
-        return Client(control_path(name))
-    except PermissionError:
-        raise
+        return Client(path)
+    except PermissionError as refused:
+        raise PermissionError(refused.errno, refused.strerror, str(path)) from None
     except OSError:
         raise ControlError(
             f"no lbfast daemon runs for this network namespace (director {name!r}): "

@@ -62,6 +62,10 @@ def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
             PermissionError(errno.EPERM, "Operation not permitted"),
             "operation not permitted (it takes root, or CAP_NET_ADMIN and CAP_NET_RAW)",
         ),
+        (
+            PermissionError(errno.EPERM, "Rings need the capability CAP_NET_RAW"),
+            "rings need the capability CAP_NET_RAW",
+        ),
         (OSError("timed out"), "timed out"),
     ],
 )

@@ -336,3 +336,17 @@ def test_a_daemon_that_does_not_answer_is_named_while_the_user_waits(
             client.services()
         client.close()
     assert capsys.readouterr().err.count("does not answer, waiting") == 1
+
+
+def test_connect_without_permission_names_the_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path) -> Client:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setenv("LBFAST_RUN", str(tmp_path))
+    monkeypatch.setenv("LBFAST_NAME", "green")
+    monkeypatch.setattr("lbfast.control.client.Client", refused)
+    with pytest.raises(PermissionError) as caught:
+        connect()
+    assert caught.value.filename == str(tmp_path / "green" / "control.sock")

@@ -55,3 +55,11 @@ def test_help_of_each_word_is_given(word: str, capsys: pytest.CaptureFixture[str
     said = capsys.readouterr()
     assert said.out.startswith(f"usage: lbfast {word}")
     assert said.err == ""
+
+
+def test_endless_word_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lbfast", "counters", "x" * 100_000]) == USAGE_STATUS
+    said = capsys.readouterr().err
+    assert said.startswith("lbfast counters: 'xxx")
+    assert said.endswith("xxx' unknown, expected no words\n")
+    assert len(said) < 500
