@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -20,26 +19,12 @@ from lbfast.control.server import ControlServer
 from lbfast.control.states import SCTP, cells
 from lbfast.control.states import TCP as TCP_STATES
 from lbfast.control.tables import Engine, Tables, read_connections, read_listing
-from lbfast.replay.scenario import START_NS
 from netns.wait import wait_for
 from tests.control_lab import ControlLab
 from tests.fake_balancer import FakeBalancer
 from tests.fast import fulllab
 from tests.fast.path import VIP, Lab
 from tests.fast.test_path_attach import lived
-
-
-@pytest.fixture
-def fd() -> Iterator[int]:
-    number = os.memfd_create("arena")
-    yield number
-    os.close(number)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the reader's clock be the tests'."""
-    monkeypatch.setattr("time.monotonic_ns", lambda: START_NS + 4_000_000_000)
 
 
 def by_format(connections: Any, columns: Columns = Columns.NORMAL) -> str:

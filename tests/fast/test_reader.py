@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +11,12 @@ import pytest
 from lbfast.control.server import ControlServer
 from lbfast.control.tables import Engine, Tables, read_connections
 from lbfast.errors import ControlError
-from lbfast.replay.scenario import START_NS
 from netns.wait import wait_for
 from tests.control_lab import ControlLab
 from tests.fake_balancer import FakeBalancer
 from tests.fast.test_path_attach import lived
 
 SIZES: dict[str, Any] = {"conns": 64, "dests": 16, "services": 8}
-
-
-@pytest.fixture
-def fd() -> Iterator[int]:
-    number = os.memfd_create("arena")
-    yield number
-    os.close(number)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the reader's clock be the tests'."""
-    monkeypatch.setattr("time.monotonic_ns", lambda: START_NS + 4_000_000_000)
 
 
 def shown(connections: Any) -> list[str]:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from bench.lookup import NOW_NS, balanced, filled
 from lbfast.control import arena
@@ -17,13 +14,6 @@ from lbfast.control.tables import Engine, Tables, open_engine, read_listing
 CONNECTIONS = 1 << 20
 MIB = 1 << 20
 EMPTY_MIB = 14
-
-
-@pytest.fixture
-def fd() -> Iterator[int]:
-    number = os.memfd_create("arena")
-    yield number
-    os.close(number)
 
 
 def region(fd: int) -> int:

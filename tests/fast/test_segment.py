@@ -15,26 +15,13 @@ from scapy.layers.sctp import SCTP, SCTPChunkData
 from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet, Raw
 
+from tests.fast.path import Vnet
 from tests.fast.wiretest import load
 
 V4 = {"src": "192.0.2.1", "dst": "198.51.100.1"}
 V6 = {"src": "2001:db8::1", "dst": "2001:db8::2"}
 NEEDS_CSUM, DATA_VALID = 1, 2
 TCPV4, TCPV6, UDP_L4, ECN = 1, 4, 5, 0x80
-
-
-class Vnet(NamedTuple):
-    """struct virtio_net_hdr."""
-
-    flags: int = 0
-    gso_type: int = 0
-    hdr_len: int = 0
-    gso_size: int = 0
-    csum_start: int = 0
-    csum_offset: int = 0
-
-    def pack(self) -> bytes:
-        return struct.pack("=BBHHHH", *self)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import pytest
 from lbfast.cli.format import (
     Columns,
     Style,
-    service_block,
     title,
     version_line,
 )
@@ -17,40 +16,18 @@ from lbfast.model import (
     AF_INET,
     AF_INET6,
     Method,
-    RealServer,
-    ServerKey,
     ServerState,
     ServiceFlags,
     ServiceKey,
-    ServiceState,
     VirtualService,
 )
+from tests.format_lab import block, server, vip
 from tests.ipvsadm_face import Face, FakeNames
 
 TCP, UDP, SCTP = socket.IPPROTO_TCP, socket.IPPROTO_UDP, socket.IPPROTO_SCTP
 PERSISTENT = ServiceFlags.PERSISTENT
 COLUMNS = {columns.value: columns for columns in Columns}
 LONG_NAME = "a-very-long-host-name-for-a-service.example.org"
-
-
-def address(text: str) -> bytes:
-    return socket.inet_pton(family(text), text)
-
-
-def family(text: str) -> int:
-    return AF_INET6 if ":" in text else AF_INET
-
-
-def vip(text: str, port: int = 80, protocol: int = TCP) -> ServiceKey:
-    return ServiceKey(family(text), protocol, address(text), port)
-
-
-def server(text: str, port: int = 80, method: Method = Method.MASQ, **rest: object) -> RealServer:
-    return RealServer(ServerKey(family(text), address(text), port), method, **rest)  # type: ignore[arg-type]
-
-
-def block(service: VirtualService, *servers: ServerState, style: Style | None = None) -> str:
-    return "".join(service_block(ServiceState(service, servers), style or Style()))
 
 
 @pytest.mark.covers("C-379")
