@@ -36,7 +36,7 @@ WORDS: Mapping[str, Word] = {
     "genhash": Word("lbfast.check.genhash", "print the digest of a page for HTTP_GET"),
     "realserver": Word("lbfast.realserver", "set up this host as a real server"),
     "demo": Word("lbfast.demo", "build a network and balance in it"),
-    "bench": Word("lbfast.bench", "measure"),
+    "bench": Word("lbfast.bench", "measure the rings with nothing balanced"),
 }
 
 

@@ -99,11 +99,9 @@ class Follower:
             os.read(self._wanted_fd, 8)
         now = asyncio.get_running_loop().time()
         for kind, ifindex, addr in self._world.requests():
+            self.neighbours.used((ifindex, addr), now)
             if kind == "neigh":
-                self.neighbours.used((ifindex, addr), now)
                 self.neighbours.wanted((ifindex, addr))
-            else:
-                self.neighbours.used((ifindex, addr), now)
 
     # ------------------------------------------------------------ notifications
 
