@@ -8,8 +8,9 @@ ctypedef struct batch_t:
     uint32_t n
     uint32_t ifindex
     const uint8_t *mac           # of that interface
-    uint32_t reply               # direction in which plain packets are looked for first
-    uint32_t turned              # plain packets that went in the other
+    way_t way                    # that plain packets are tried first
+    way_t other                  # that the last one took which could not go it
+    uint32_t turned              # how many could not
     uint32_t others              # packets that are not plain
     uint32_t cut                 # frames that were cut short
     plain_t plains[BATCH]
@@ -30,16 +31,16 @@ cdef uint32_t frames_run(
     b.n = n
     b.ifindex = ifindex
     b.mac = e.world.links[link].mac
-    b.reply = w.replies[link]
+    b.way = <way_t>w.ways[link]
     b.cut = b.turned = b.others = 0
     batch_ahead(e, w, &b, True)
     while i < n:
-        at = RUNS[run_index(b.plains[i].key, b.reply)](e, w, &b, i, n)
+        at = RUNS[run_index(b.plains[i].key, b.way)](e, w, &b, i, n)
         if at == i:
             batch_one(e, w, &b, i)
             at += 1
         i = at
-    w.replies[link] = b.reply ^ (b.turned > n // 2)
+    w.ways[link] = <uint8_t>(b.other if LB_UNLIKELY(b.turned > n // 2) else b.way)
     return b.cut
 
 
@@ -47,10 +48,10 @@ cdef uint32_t frames_run(
 
 cdef inline uint32_t flow_run(
     engine_t *e, worker_t *w, const batch_t *b, uint32_t first, uint32_t end, bint is_v6,
-    bint reply,
+    way_t way,
 ) noexcept nogil:
-    """Send plain packets from the first on, as long as they are of this family and known in this
-    direction; returns the one after the last."""
+    """Send plain packets from the first on, as long as they are of this family and known this
+    way; returns the one after the last."""
     cdef const frame_t *f = &b.frames[first]
     cdef plain_t *q = <plain_t *>&b.plains[first]
     cdef plain_t *last = <plain_t *>&b.plains[end]
@@ -63,13 +64,13 @@ cdef inline uint32_t flow_run(
     while q != last:
         if LB_UNLIKELY((q.key & PLAIN_V6 != 0) != is_v6):
             break
-        if LB_UNLIKELY(not flow_step(e, w, neighs, f, q, o, &bytes, is_v6, reply)):
+        if LB_UNLIKELY(not flow_step(e, w, neighs, f, q, o, &bytes, is_v6, way)):
             break
         f += 1
         q += 1
         o += 1
     end = <uint32_t>(q - <plain_t *>b.plains)
-    run_end(w, end - first, bytes, reply)
+    run_end(w, end - first, bytes, way != WAY_REQUEST)
     return end
 
 
@@ -93,36 +94,36 @@ ctypedef uint32_t (*run_of_t)(
 cdef uint32_t run_v4(
     engine_t *e, worker_t *w, const batch_t *b, uint32_t first, uint32_t end
 ) noexcept nogil:
-    return flow_run(e, w, b, first, end, False, False)
+    return flow_run(e, w, b, first, end, False, WAY_REQUEST)
 
 cdef uint32_t run_v4_reply(
     engine_t *e, worker_t *w, const batch_t *b, uint32_t first, uint32_t end
 ) noexcept nogil:
-    return flow_run(e, w, b, first, end, False, True)
+    return flow_run(e, w, b, first, end, False, WAY_REPLY)
 
 cdef uint32_t run_v6(
     engine_t *e, worker_t *w, const batch_t *b, uint32_t first, uint32_t end
 ) noexcept nogil:
-    return flow_run(e, w, b, first, end, True, False)
+    return flow_run(e, w, b, first, end, True, WAY_REQUEST)
 
 cdef uint32_t run_v6_reply(
     engine_t *e, worker_t *w, const batch_t *b, uint32_t first, uint32_t end
 ) noexcept nogil:
-    return flow_run(e, w, b, first, end, True, True)
+    return flow_run(e, w, b, first, end, True, WAY_REPLY)
 
 # by run_index: pointers keep the copies apart, each with the registers to itself
-cdef run_of_t[4] RUNS = [run_v4, run_v4_reply, run_v6, run_v6_reply]
+cdef run_of_t[2 * <int>WAYS] RUNS = [run_v4, run_v6, run_v4_reply, run_v6_reply]
 
 
-cdef inline uint32_t run_index(uint32_t key, uint32_t reply) noexcept nogil:
-    return (2 if key & PLAIN_V6 else 0) + reply
+cdef inline uint32_t run_index(uint32_t key, way_t way) noexcept nogil:
+    return 2 * <uint32_t>way + (key & PLAIN_V6 != 0)
 
 
 # ---------------------------------------------------------------- the stages of a batch
 
 cdef inline void batch_ahead(engine_t *e, worker_t *w, batch_t *b, bint known) noexcept nogil:
     """Look at all packets and fetch what they need.  known: what is known of the entries too."""
-    LOOKS[b.reply](e, w, b)
+    LOOKS[<uint32_t>b.way](e, w, b)
     if LB_LIKELY(w.nconns <= CACHED):
         batch_fetch(e, w, b)
     else:
@@ -130,7 +131,7 @@ cdef inline void batch_ahead(engine_t *e, worker_t *w, batch_t *b, bint known) n
 
 
 cdef inline void batch_look(
-    engine_t *e, worker_t *w, batch_t *b, bint reply
+    engine_t *e, worker_t *w, batch_t *b, way_t way
 ) noexcept nogil:
     """Hash the plain packets and fetch their buckets, classify the others."""
     cdef uint64_t mac = mac_word(b.mac)
@@ -142,7 +143,7 @@ cdef inline void batch_look(
     while q != last:
         kind = plain_kind(f, mac, &q.ip_len)
         if LB_LIKELY(kind != PLAIN_NOT):
-            bucket = flow_hash(e.mix, f.data + 14, kind, reply) & e.bucket_mask
+            bucket = flow_hash(e, f.data + 14, kind, way) & e.bucket_mask
             q.key = e.generation + kind
             q.bucket = bucket
             LB_PREFETCH_FAR(&buckets[bucket])
@@ -157,12 +158,12 @@ cdef inline void batch_look(
 ctypedef void (*look_t)(engine_t *e, worker_t *w, batch_t *b) noexcept nogil
 
 cdef void look_requests(engine_t *e, worker_t *w, batch_t *b) noexcept nogil:
-    batch_look(e, w, b, False)
+    batch_look(e, w, b, WAY_REQUEST)
 
 cdef void look_replies(engine_t *e, worker_t *w, batch_t *b) noexcept nogil:
-    batch_look(e, w, b, True)
+    batch_look(e, w, b, WAY_REPLY)
 
-cdef look_t[2] LOOKS = [look_requests, look_replies]     # by batch_t.reply; apart as RUNS
+cdef look_t[<int>WAYS] LOOKS = [look_requests, look_replies]     # by batch_t.way; apart as RUNS
 
 
 cdef void batch_other(engine_t *e, worker_t *w, batch_t *b, plain_t *q) noexcept nogil:
@@ -177,18 +178,34 @@ cdef void batch_other(engine_t *e, worker_t *w, batch_t *b, plain_t *q) noexcept
 cdef void batch_disown(engine_t *e, worker_t *w, batch_t *b) noexcept nogil:
     """Plain packets whose bucket is another worker's take the stages, which hand them over.  With
     several workers frames come to the owner as a rule: if the first is not this worker's, but
-    would be in the other direction, all are taken for that direction's."""
+    would be when it is taken for something else, all are taken for that."""
     cdef uint32_t i, bucket
     if b.plains[0].key != PLAIN_NOT and hash_owner(e, b.plains[0].bucket) != w.index:
-        bucket = flow_hash(e.mix, b.frames[0].data + 14, b.plains[0].key, not b.reply)
-        b.reply ^= hash_owner(e, bucket) == w.index
+        b.way = way_of_mine(e, w, b)
     for i in range(b.n):
         if b.plains[i].key == PLAIN_NOT:
             continue
-        bucket = flow_hash(e.mix, b.frames[i].data + 14, b.plains[i].key, b.reply)
+        bucket = flow_hash(e, b.frames[i].data + 14, b.plains[i].key, b.way)
         b.plains[i].bucket = bucket & e.bucket_mask
         if hash_owner(e, bucket) != w.index:
             batch_other(e, w, b, &b.plains[i])
+
+
+cdef way_t way_of_mine(const engine_t *e, const worker_t *w, const batch_t *b) noexcept nogil:
+    """The way that makes the first packet of a batch this worker's; the batch's if none does."""
+    cdef const plain_t *q = &b.plains[0]
+    cdef uint32_t way
+    for way in range(WAYS):
+        if way_exists(e, q.key, <way_t>way) and w.index == hash_owner(
+            e, flow_hash(e, b.frames[0].data + 14, q.key, <way_t>way)
+        ):
+            return <way_t>way
+    return b.way
+
+
+cdef inline bint way_exists(const engine_t *e, uint32_t key, way_t way) noexcept nogil:
+    """Whether a server of that family makes any packet go this way."""
+    return way == WAY_REQUEST or e.has_masq[key & PLAIN_V6 != 0] != 0
 
 
 cdef void batch_classify(engine_t *e, worker_t *w, batch_t *b, uint32_t i) noexcept nogil:
@@ -242,7 +259,7 @@ cdef void batch_fetch_far(engine_t *e, worker_t *w, batch_t *b, bint known) noex
     """The same where there are more connections than a cache holds: first the entries, then what
     is known of them.  Where the client's port says that the first in the bucket is another
     connection, go on to the second: one that nobody fetched costs a walk to memory."""
-    cdef uint32_t i, after, reply = b.reply
+    cdef uint32_t i, after
     cdef plain_t *q
     for i in range(b.n):
         q = &b.plains[i]
@@ -255,7 +272,7 @@ cdef void batch_fetch_far(engine_t *e, worker_t *w, batch_t *b, bint known) noex
         q = &b.plains[i]
         if LB_UNLIKELY(q.conn < e.conns):
             continue
-        if q.conn.cport != plain_cport(b.frames[i].data + 14, q.key, reply):
+        if q.conn.cport != plain_cport(b.frames[i].data + 14, q.key, b.way):
             after = q.conn.hnext
             if after == NO_INDEX:
                 continue
@@ -278,34 +295,37 @@ cdef inline void plain_point(
 
 
 cdef void batch_one(engine_t *e, worker_t *w, batch_t *b, uint32_t i) noexcept nogil:
-    """A packet that does not take the short way in the direction of the batch: perhaps it does in
-    the other one (when most do, that is the next batch's); else it takes the stages."""
-    cdef plain_t *q = &b.plains[i]
-    if q.key != PLAIN_NOT:
-        if batch_turns(e, w, b, i):
-            b.turned += 1
-            return
+    """A packet that does not go the way of the batch: perhaps it does go another one (when most
+    do, that is the next batch's); else it takes the stages."""
+    cdef uint32_t way
+    if b.plains[i].key != PLAIN_NOT:
+        for way in range(WAYS):
+            if way != <uint32_t>b.way and batch_turns(e, w, b, i, <way_t>way):
+                b.turned += 1
+                b.other = <way_t>way
+                return
         batch_classify(e, w, b, i)
     if b.verdicts[i] == NEXT:
         settle(w, &b.pkts[i], NEXT)
         scratch_reclaim(w)
 
 
-cdef bint batch_turns(engine_t *e, worker_t *w, const batch_t *b, uint32_t i) noexcept nogil:
-    """Try the other direction, with this one packet; False when it is not known there either."""
+cdef bint batch_turns(
+    engine_t *e, worker_t *w, const batch_t *b, uint32_t i, way_t way
+) noexcept nogil:
+    """Try another way, with this one packet; False when it is not known there either."""
     cdef batch_t one
     cdef plain_t *q = &one.plains[0]
-    cdef bint reply = not b.reply
-    if reply and not e.has_masq[b.plains[i].key & PLAIN_V6 != 0]:
+    if not way_exists(e, b.plains[i].key, way):
         return False
     one.frames = &b.frames[i]
     one.n = 1
     q[0] = b.plains[i]
-    q.bucket = flow_hash(e.mix, b.frames[i].data + 14, q.key, reply) & e.bucket_mask
+    q.bucket = flow_hash(e, b.frames[i].data + 14, q.key, way) & e.bucket_mask
     if hash_owner(e, q.bucket) != w.index:
         return False
     plain_point(q, e.buckets, e.conns, e.flows)
-    return RUNS[run_index(q.key, reply)](e, w, &one, 0, 1) == 1
+    return RUNS[run_index(q.key, way)](e, w, &one, 0, 1) == 1
 
 
 cdef inline void packet_from(pkt_t *p, const frame_t *f, uint32_t ifindex) noexcept nogil:

@@ -48,7 +48,8 @@ cdef uint32_t chunk_find(engine_t *e, worker_t *w, chunk_t *c, uint32_t n) noexc
     cdef uint32_t at = 0, i, found = 0
     b.ifindex = c.ifindex
     b.mac = e.world.links[link_find(&e.world, c.ifindex)].mac
-    b.reply = b.cut = b.others = 0       # all frames are plain
+    b.way = WAY_REQUEST
+    b.cut = b.others = 0                 # all frames are plain
     while at < n:
         b.frames = &c.ready[at]
         b.n = n - at if n - at < BATCH else BATCH
@@ -57,7 +58,8 @@ cdef uint32_t chunk_find(engine_t *e, worker_t *w, chunk_t *c, uint32_t n) noexc
             q = &b.plains[i]
             l3 = b.frames[i].data + 14
             if q.key != PLAIN_NOT and (
-                plain_is(e, q.conn, l3, False, False) or flow_search(e, q, &b.frames[i], False)
+                plain_is(e, q.conn, l3, False, WAY_REQUEST)
+                or flow_search(e, q, &b.frames[i], WAY_REQUEST)
             ):
                 found += 1
         at += b.n

@@ -8,7 +8,7 @@ addresses and ports and what control wrote; and as long as the connection's stat
 (`flow_forget`).  Neighbours and learned path MTUs are read where they are.  All other packets, and
 one of each connection after an edit, take the stages (pipeline.pxi).
 
-Functions are compiled once for each family and direction: `is_v6` and `reply` are constants.
+Functions are compiled once for each family and way: `is_v6` and `way` are constants.
 """
 
 cdef enum:
@@ -118,19 +118,20 @@ cdef inline uint32_t plain_left(
 
 
 cdef inline uint32_t flow_hash(
-    const uint64_t *mix, uint8_t *l3, uint32_t kind, bint reply
+    const engine_t *e, const uint8_t *l3, uint32_t kind, way_t way
 ) noexcept nogil:
-    """conn_hash of what is the client's side in this direction."""
+    """conn_hash of what is the client's side this way."""
+    cdef uint32_t side = way == WAY_REPLY
     cdef addr_t a
     if LB_LIKELY(not kind & PLAIN_V6):
-        return conn_mix(mix, raw32(l3 + 12 + 4 * reply), raw16(l3 + 20 + 2 * reply), l3[9])
-    a = addr_load(l3 + 8 + 16 * reply, True)
-    return conn_mix(mix, addr_fold(&a), raw16(l3 + 40 + 2 * reply), l3[6])
+        return conn_mix(e.mix, raw32(l3 + 12 + 4 * side), raw16(l3 + 20 + 2 * side), l3[9])
+    a = addr_load(l3 + 8 + 16 * side, True)
+    return conn_mix(e.mix, addr_fold(&a), raw16(l3 + 40 + 2 * side), l3[6])
 
 
-cdef inline be16 plain_cport(const uint8_t *l3, uint32_t key, uint32_t reply) noexcept nogil:
-    """The port of what is the client's side in this direction."""
-    return raw16(l3 + (40 if key & PLAIN_V6 else 20) + 2 * reply)
+cdef inline be16 plain_cport(const uint8_t *l3, uint32_t key, way_t way) noexcept nogil:
+    """The port of what is the client's side this way."""
+    return raw16(l3 + (40 if key & PLAIN_V6 else 20) + (2 if way == WAY_REPLY else 0))
 
 
 # ---------------------------------------------------------------- whose is it
@@ -141,11 +142,12 @@ cdef inline conn6_t *conn6_of(const engine_t *e, const conn_t *c) noexcept nogil
 
 
 cdef inline bint plain_is(
-    const engine_t *e, const conn_t *c, const uint8_t *l3, bint is_v6, bint reply
+    const engine_t *e, const conn_t *c, const uint8_t *l3, bint is_v6, way_t way
 ) noexcept nogil:
     """Whether a packet has the addresses and ports of a connection of its family and protocol,
     a reply those of a NAT connection: conn_find_in and _out in fewer steps."""
     cdef const uint8_t *l4 = l3 + (40 if is_v6 else 20)
+    cdef bint reply = way == WAY_REPLY
     cdef const conn6_t *wide
     if raw32(l4) != raw32(<const uint8_t *>(&c.dport if reply else &c.cport)):
         return False
@@ -156,18 +158,17 @@ cdef inline bint plain_is(
 
 
 cdef bint flow_search(
-    const engine_t *e, plain_t *q, const frame_t *f, bint reply
+    const engine_t *e, plain_t *q, const frame_t *f, way_t way
 ) noexcept nogil:
     """Point a packet to its connection, which is not among the first in the bucket; False when
-    there is none, or nothing is known of it in this direction."""
+    there is none, or nothing is known of it this way."""
     cdef const uint8_t *l3 = f.data + 14
     cdef bint is_v6 = (q.key & PLAIN_V6) != 0
     cdef addr_t saddr = addr_load(l3 + (8 if is_v6 else 12), is_v6)
     cdef addr_t daddr = addr_load(l3 + (24 if is_v6 else 16), is_v6)
     cdef const uint8_t *l4 = l3 + (40 if is_v6 else 20)
     cdef uint32_t i, protocol = l3[6] if is_v6 else l3[9]
-    cdef const path_t *path
-    if reply:
+    if way == WAY_REPLY:
         i = conn_find_out(e, q.bucket, is_v6, protocol, &saddr, raw16(l4), &daddr, raw16(l4 + 2))
     else:
         i = conn_find_in(e, q.bucket, is_v6, protocol, &saddr, raw16(l4), &daddr, raw16(l4 + 2))
@@ -175,38 +176,41 @@ cdef bint flow_search(
         return False
     q.conn = &e.conns[i]
     q.known = &e.flows[i]
-    path = &q.known.reply if reply else &q.known.request
-    return path.key == q.key
+    return path_of(q.known, way).key == q.key
+
+
+cdef inline path_t *path_of(known_t *known, way_t way) noexcept nogil:
+    return &known.request if way == WAY_REQUEST else &known.reply
 
 
 # ---------------------------------------------------------------- what is known of it
 
 cdef inline bint flow_step(
     engine_t *e, worker_t *w, neigh_t *neighs, const frame_t *f, plain_t *q, out_t *o,
-    uint64_t *bytes, bint is_v6, bint reply,
+    uint64_t *bytes, bint is_v6, way_t way,
 ) noexcept nogil:
-    """Queue a plain packet by what is known of its connection, in this direction, and add its
+    """Queue a plain packet by what is known of its connection, this way, and add its
     length to `bytes`; False, and nothing changed, when too little is."""
     cdef uint8_t *l3 = f.data + 14
-    cdef path_t *path = &q.known.reply if reply else &q.known.request
+    cdef path_t *path = path_of(q.known, way)
     cdef conn_t *c = q.conn
     cdef uint32_t length = q.ip_len
     cdef const outer_t *outer
     cdef neigh_t *n
-    if LB_UNLIKELY(path.key != q.key or not plain_is(e, c, l3, is_v6, reply)):
-        if q.key == PLAIN_NOT or not flow_search(e, q, f, reply):
+    if LB_UNLIKELY(path.key != q.key or not plain_is(e, c, l3, is_v6, way)):
+        if q.key == PLAIN_NOT or not flow_search(e, q, f, way):
             return False
-        path = &q.known.reply if reply else &q.known.request
+        path = path_of(q.known, way)
         c = q.conn
     n = &neighs[path.neigh]
     if LB_UNLIKELY(length > path.mtu or not neigh_used(w, n)):
         return False
     flow_vnet(o, f)
     o.len = length + 14
-    if LB_LIKELY(path.method == DROUTE and not reply):
+    if LB_LIKELY(way == WAY_REQUEST and path.method == DROUTE):
         plain_hop(l3, is_v6)
-    elif reply or path.method == MASQ:
-        if LB_UNLIKELY(not flow_nat(e, l3, c, path, q.key, o, is_v6, reply)):
+    elif way == WAY_REPLY or path.method == MASQ:
+        if LB_UNLIKELY(not flow_nat(e, l3, c, path, q.key, o, is_v6, way == WAY_REPLY)):
             return False
     else:
         outer = &e.outers[c.dest]
@@ -216,7 +220,7 @@ cdef inline bint flow_step(
         plain_hop(l3, is_v6)
         l3 = flow_wrap(w, l3, length, outer, o, is_v6)
     flow_touch(e, w, c)
-    flow_count(w, c, length, reply)
+    flow_count(w, c, length, way != WAY_REQUEST)
     bytes[0] += length
     lb_copy16(l3 - 16, n.head)
     o.data = l3 - 14

@@ -341,6 +341,11 @@ cdef enum:
     PLAIN_V6 = 4               # with one of those
     GENERATION = 8             # step of engine_t.generation
 
+ctypedef enum way_t:           # what a plain packet is taken for, to find its connection
+    WAY_REQUEST = 0
+    WAY_REPLY = 1              # of a NAT server, to the client
+    WAYS = 2
+
 ctypedef struct path_t:        # (w) one direction of a connection: what the stages found out
     uint32_t key               # the engine's generation and PLAIN_* while it holds; 0: nothing
     uint16_t neigh             # next hop, its interface with it
@@ -463,7 +468,7 @@ ctypedef struct worker_t:
     void *routes               # cache of next hops, route.pxi
     counts_t *total            # its part of the director's counters
     counts_t *dests            # and of the destinations'
-    uint8_t replies[64]        # by index of a link: the last plain packet there was a reply
+    uint8_t ways[64]           # by index of a link: way_t that most plain packets there took last
     uint64_t drops[64]         # by R_*
     uint64_t verdicts[8]
     uint64_t plain             # packets that took the short way
