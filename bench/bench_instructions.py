@@ -33,7 +33,7 @@ from lbfast.replay.network import D0, D0_MAC, D1, D1_MAC, packed
 FLOWS, PREPARED, SHORT, LONG = 1000, 24_000, 8_000, 24_000
 TCP, UDP = 6, 17
 SYN, ACK = 0x02, 0x10
-MASQ, TUNNEL, DROUTE = 0, 2, 3
+MASQ, TUNNEL, DROUTE, FULLNAT = 0, 2, 3, 5
 MANY = 10_000
 Frame = tuple[int, bytes, bytes]  # interface, virtio-net header, Ethernet frame
 NOW_NS = 1_000_000_000_000
@@ -43,7 +43,7 @@ PORT = 9
 @dataclass(frozen=True, slots=True)
 class Case:
     """A forwarding method, a family, which way the packets go, whether their checksum is left to
-    the device, and the protocol: TCP by DR and TUN, as no server takes part in its handshake."""
+    the device, and the protocol: TCP's requests only, as no server takes part in its handshake."""
 
     method: int
     is_v6: bool
@@ -61,6 +61,18 @@ class Case:
         start, offset = 54 if self.is_v6 else 34, 16 if self.protocol == TCP else 6
         return struct.pack("=BBHHHH", 1, 0, 0, 0, start, offset)
 
+    @property
+    def client(self) -> bytes:
+        return packed("fd00:1::1" if self.is_v6 else "10.1.0.1")
+
+    @property
+    def vip(self) -> bytes:
+        return packed("fd00:9::1" if self.is_v6 else "10.9.0.1")
+
+    @property
+    def ether_type(self) -> bytes:
+        return b"\x86\xdd" if self.is_v6 else b"\x08\x00"
+
     def server(self, number: int) -> bytes:
         """Return the address of a real server, counted from 1."""
         return packed("fd00:2::" if self.is_v6 else "10.2.0.0")[:-2] + number.to_bytes(2, "big")
@@ -75,12 +87,17 @@ CASES = {
     "nat-reply-v6": Case(MASQ, True, reply=True),
     "tun-v4": Case(TUNNEL, False),
     "tun-v6": Case(TUNNEL, True),
+    "fullnat-request-v4": Case(FULLNAT, False),
+    "fullnat-reply-v4": Case(FULLNAT, False, reply=True),
+    "fullnat-request-v6": Case(FULLNAT, True),
+    "fullnat-reply-v6": Case(FULLNAT, True, reply=True),
     "dr-v4-partial": Case(DROUTE, False, partial=True),
     "nat-request-v4-partial": Case(MASQ, False, partial=True),
     "nat-reply-v6-partial": Case(MASQ, True, reply=True, partial=True),
     "tun-v4-partial": Case(TUNNEL, False, partial=True),
     "dr-v4-tcp": Case(DROUTE, False, protocol=TCP),
     "dr-v4-tcp-partial": Case(DROUTE, False, partial=True, protocol=TCP),
+    "fullnat-request-v4-tcp": Case(FULLNAT, False, protocol=TCP),
     "dr-v4-many": Case(DROUTE, False, False, MANY, MANY),
     "nat-request-v4-many": Case(MASQ, False, False, MANY, MANY),
     "nat-reply-v4-many": Case(MASQ, False, True, MANY, MANY),
@@ -115,33 +132,42 @@ def with_ip(src: bytes, dst: bytes, protocol: int, l4: bytes, at: int) -> bytes:
     return head + struct.pack(">H", 0xFFFF - ones_sum(head + src + dst)) + src + dst + l4
 
 
-def frames(case: Case, flags: int = ACK) -> tuple[list[Frame], list[Frame]]:
-    """Return the requests of all flows (TCP: with these flags), and the replies of their real
-    servers."""
-    client, vip = (
-        packed(a) for a in (("fd00:1::1", "fd00:9::1") if case.is_v6 else ("10.1.0.1", "10.9.0.1"))
-    )
-    kind = b"\x86\xdd" if case.is_v6 else b"\x08\x00"
+def made(case: Case, src: bytes, dst: bytes, ports: tuple[int, int], flags: int) -> bytes:
+    """Return a packet of the case's protocol; flags: of TCP."""
+    if case.protocol == TCP:
+        return segment(src, dst, *ports, flags)
+    return packet(src, dst, *ports)
 
-    def made(src: bytes, dst: bytes, sport: int, dport: int) -> bytes:
-        if case.protocol == TCP:
-            return segment(src, dst, sport, dport, flags)
-        return packet(src, dst, sport, dport)
 
-    requests, replies = [], []
-    for flow in range(FLOWS):
-        ask = made(client, vip, 1024 + flow, PORT)
-        server = case.server(case.servers - flow % case.servers)  # round robin, newest first
-        answer = made(server, client, PORT, 1024 + flow)
-        requests.append((D0, case.vnet, D0_MAC + network.ROUTER_MAC + kind + ask))
-        replies.append((D1, case.vnet, D1_MAC + network.server_mac(1) + kind + answer))
-    return requests, replies
+def requests(case: Case, flags: int = ACK) -> list[Frame]:
+    """Return a request of each flow; flags: of TCP."""
+    head = D0_MAC + network.ROUTER_MAC + case.ether_type
+    return [
+        (D0, case.vnet, head + made(case, case.client, case.vip, (1024 + flow, PORT), flags))
+        for flow in range(FLOWS)
+    ]
+
+
+def replies(case: Case, engine: Engine) -> list[Frame]:
+    """Return a reply of each connection's real server: to the client, by FULLNAT to the local
+    address and port."""
+    head = D1_MAC + network.server_mac(1) + case.ether_type
+    found = []
+    for row in sorted(engine.connections()[0], key=lambda row: row[3]):
+        dst, dport = row[12:14] if case.method == FULLNAT else row[2:4]
+        found.append((D1, case.vnet, head + made(case, row[6], dst, (PORT, dport), ACK)))
+    return found
+
+
+def measured(case: Case, engine: Engine) -> list[Frame]:
+    """Return the frames whose cost is asked for, in an engine where the connections are there."""
+    return replies(case, engine) if case.reply else requests(case)
 
 
 def opening(case: Case) -> list[list[Frame]]:
     """Return the lots of frames that make the connections: afterwards they are established."""
-    first = [frames(case, SYN)[0]] if case.protocol == TCP else []
-    return [*first, frames(case)[0]]
+    first = [requests(case, SYN)] if case.protocol == TCP else []
+    return [*first, requests(case)]
 
 
 def engine(case: Case) -> Engine:
@@ -150,11 +176,12 @@ def engine(case: Case) -> Engine:
     network.build(made, network.MTU)
     af = int(socket.AF_INET6 if case.is_v6 else socket.AF_INET)
     mask = 128 if case.is_v6 else 0xFFFFFFFF
-    vip = packed("fd00:9::1" if case.is_v6 else "10.9.0.1")
     for other in range(1, case.services):
-        made.service_put((af, case.protocol, vip, PORT + other, 0), b"rr", 0, 0, mask, b"")
-    key = (af, case.protocol, vip, PORT, 0)
+        made.service_put((af, case.protocol, case.vip, PORT + other, 0), b"rr", 0, 0, mask, b"")
+    key = (af, case.protocol, case.vip, PORT, 0)
     made.service_put(key, b"rr", 0, 0, mask, b"")
+    if case.method == FULLNAT:
+        made.laddr_add(key, case.server(0xFF00))
     for number in range(1, case.servers + 1):
         server = case.server(number)
         made.neigh_set(D1, server, network.server_mac(number & 0xFF))
@@ -168,8 +195,7 @@ def run(case: Case, packets: int) -> None:
 
     made = engine(case)
     opened = [bench(made, lot, FLOWS, FLOWS, NOW_NS)["sent"] for lot in opening(case)]
-    requests, replies = frames(case)
-    verdicts = bench(made, replies if case.reply else requests, PREPARED, packets, NOW_NS)
+    verdicts = bench(made, measured(case, made), PREPARED, packets, NOW_NS)
     if set(opened) != {FLOWS} or verdicts["sent"] != packets:
         raise SystemExit(f"not all were sent: {opened}, {verdicts}, {made.reasons()}")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench.bench_instructions import CASES, FLOWS, Case, engine, frames, opening
+from bench.bench_instructions import CASES, FLOWS, Case, engine, measured, opening, requests
 from bench.schedulers import BUILT_IN, KEY
 from bench.schedulers import engine as many_servers
 from bench.schedulers import frames as syns
@@ -28,7 +28,7 @@ METHODS = [name for name in CASES if not name.endswith("-many")]
 def prepared() -> Prepared:
     """Return the requests of FLOWS flows whose connections are there."""
     case = CASES["dr-v4"]
-    made = Prepared(engine(case), frames(case)[0], FLOWS)
+    made = Prepared(engine(case), requests(case), FLOWS)
     assert made.run(NOW_NS) == FLOWS
     made.fill()
     return made
@@ -41,9 +41,8 @@ def test_transmit(benchmark: Any, name: str) -> None:
     made = engine(case)
     for lot in opening(case):
         assert Prepared(made, lot, FLOWS).run(NOW_NS) == FLOWS
-    requests, replies = frames(case)
-    measured = Prepared(made, replies if case.reply else requests, FLOWS)
-    sent = benchmark.pedantic(measured.run, (NOW_NS,), setup=measured.fill, rounds=ROUNDS)
+    timed = Prepared(made, measured(case, made), FLOWS)
+    sent = benchmark.pedantic(timed.run, (NOW_NS,), setup=timed.fill, rounds=ROUNDS)
     assert sent == FLOWS
 
 
@@ -70,10 +69,10 @@ def test_checksum(benchmark: Any, prepared: Prepared) -> None:
 def test_expire(benchmark: Any) -> None:
     """A connection whose time is up: found in its wheel, taken out of the table."""
     case = CASES["dr-v4"]
-    requests = frames(case)[0]
+    frames = requests(case)
     made = [engine(case) for _ in range(10)]
     for each in made:
-        assert Prepared(each, requests, FLOWS).run(NOW_NS) == FLOWS
+        assert Prepared(each, frames, FLOWS).run(NOW_NS) == FLOWS
     turn = itertools.cycle(made)
     benchmark.pedantic(lambda: next(turn).process([], EXPIRED_NS), rounds=len(made))
     assert all(not each.connections()[0] for each in made)

@@ -111,8 +111,20 @@ cdef uint32_t run_v6_reply(
 ) noexcept nogil:
     return flow_run(e, w, b, first, end, True, WAY_REPLY)
 
+cdef uint32_t run_v4_local(
+    engine_t *e, worker_t *w, const batch_t *b, uint32_t first, uint32_t end
+) noexcept nogil:
+    return flow_run(e, w, b, first, end, False, WAY_LOCAL)
+
+cdef uint32_t run_v6_local(
+    engine_t *e, worker_t *w, const batch_t *b, uint32_t first, uint32_t end
+) noexcept nogil:
+    return flow_run(e, w, b, first, end, True, WAY_LOCAL)
+
 # by run_index: pointers keep the copies apart, each with the registers to itself
-cdef run_of_t[2 * <int>WAYS] RUNS = [run_v4, run_v6, run_v4_reply, run_v6_reply]
+cdef run_of_t[2 * <int>WAYS] RUNS = [
+    run_v4, run_v6, run_v4_reply, run_v6_reply, run_v4_local, run_v6_local
+]
 
 
 cdef inline uint32_t run_index(uint32_t key, way_t way) noexcept nogil:
@@ -124,7 +136,9 @@ cdef inline uint32_t run_index(uint32_t key, way_t way) noexcept nogil:
 cdef inline void batch_ahead(engine_t *e, worker_t *w, batch_t *b, bint known) noexcept nogil:
     """Look at all packets and fetch what they need.  known: what is known of the entries too."""
     LOOKS[<uint32_t>b.way](e, w, b)
-    if LB_LIKELY(w.nconns <= CACHED):
+    if LB_UNLIKELY(b.way == WAY_LOCAL):
+        batch_fetch_local(e, w, b)
+    elif LB_LIKELY(w.nconns <= CACHED):
         batch_fetch(e, w, b)
     else:
         batch_fetch_far(e, w, b, known)
@@ -136,7 +150,8 @@ cdef inline void batch_look(
     """Hash the plain packets and fetch their buckets, classify the others."""
     cdef uint64_t mac = mac_word(b.mac)
     cdef uint32_t kind, bucket
-    cdef const uint32_t *buckets = e.buckets
+    cdef const uint32_t *buckets = heads_of(e, way)
+    cdef uint32_t key = e.generation + way_key(way)
     cdef const frame_t *f = b.frames
     cdef plain_t *q = b.plains
     cdef plain_t *last = &b.plains[b.n]
@@ -144,7 +159,7 @@ cdef inline void batch_look(
         kind = plain_kind(f, mac, &q.ip_len)
         if LB_LIKELY(kind != PLAIN_NOT):
             bucket = flow_hash(e, f.data + 14, kind, way) & e.bucket_mask
-            q.key = e.generation + kind
+            q.key = key + kind
             q.bucket = bucket
             LB_PREFETCH_FAR(&buckets[bucket])
         else:
@@ -155,6 +170,15 @@ cdef inline void batch_look(
         batch_disown(e, w, b)
 
 
+cdef inline const uint32_t *heads_of(const engine_t *e, way_t way) noexcept nogil:
+    return e.locals if way == WAY_LOCAL else e.buckets
+
+
+cdef inline uint32_t way_key(way_t way) noexcept nogil:
+    """What a key has of the way."""
+    return PLAIN_LOCAL if way == WAY_LOCAL else 0
+
+
 ctypedef void (*look_t)(engine_t *e, worker_t *w, batch_t *b) noexcept nogil
 
 cdef void look_requests(engine_t *e, worker_t *w, batch_t *b) noexcept nogil:
@@ -163,7 +187,11 @@ cdef void look_requests(engine_t *e, worker_t *w, batch_t *b) noexcept nogil:
 cdef void look_replies(engine_t *e, worker_t *w, batch_t *b) noexcept nogil:
     batch_look(e, w, b, WAY_REPLY)
 
-cdef look_t[<int>WAYS] LOOKS = [look_requests, look_replies]     # by batch_t.way; apart as RUNS
+cdef void look_locals(engine_t *e, worker_t *w, batch_t *b) noexcept nogil:
+    batch_look(e, w, b, WAY_LOCAL)
+
+# by batch_t.way; apart as RUNS
+cdef look_t[<int>WAYS] LOOKS = [look_requests, look_replies, look_locals]
 
 
 cdef void batch_other(engine_t *e, worker_t *w, batch_t *b, plain_t *q) noexcept nogil:
@@ -187,6 +215,7 @@ cdef void batch_disown(engine_t *e, worker_t *w, batch_t *b) noexcept nogil:
             continue
         bucket = flow_hash(e, b.frames[i].data + 14, b.plains[i].key, b.way)
         b.plains[i].bucket = bucket & e.bucket_mask
+        b.plains[i].key = b.plains[i].key & ~<uint32_t>PLAIN_LOCAL | way_key(b.way)
         if hash_owner(e, bucket) != w.index:
             batch_other(e, w, b, &b.plains[i])
 
@@ -205,6 +234,8 @@ cdef way_t way_of_mine(const engine_t *e, const worker_t *w, const batch_t *b) n
 
 cdef inline bint way_exists(const engine_t *e, uint32_t key, way_t way) noexcept nogil:
     """Whether a server of that family makes any packet go this way."""
+    if way == WAY_LOCAL:
+        return e.locals != NULL and e.has_full[key & PLAIN_V6 != 0] != 0
     return way == WAY_REQUEST or e.has_masq[key & PLAIN_V6 != 0] != 0
 
 
@@ -281,6 +312,23 @@ cdef void batch_fetch_far(engine_t *e, worker_t *w, batch_t *b, bint known) noex
             LB_PREFETCH_FAR(q.conn)
         if known:
             LB_PREFETCH_FAR(q.known)
+        if LB_UNLIKELY(is_full(q.conn.flags)):
+            LB_PREFETCH_FAR(e.fulls + (q.conn - e.conns))
+
+
+cdef void batch_fetch_local(engine_t *e, worker_t *w, batch_t *b) noexcept nogil:
+    """The same for packets to local addresses, whose entries have a third part."""
+    cdef uint32_t i
+    cdef plain_t *q
+    for i in range(b.n):
+        q = &b.plains[i]
+        if LB_LIKELY(q.key != PLAIN_NOT):
+            plain_point(q, e.locals, e.conns, e.flows)
+            LB_PREFETCH_FAR(q.conn)
+            LB_PREFETCH_FAR(q.known)
+            LB_PREFETCH_FAR(e.fulls + (q.conn - e.conns))
+        elif b.verdicts[i] == NEXT:
+            fetch_ahead(w, &b.pkts[i])
 
 
 cdef inline void plain_point(
@@ -321,10 +369,11 @@ cdef bint batch_turns(
     one.frames = &b.frames[i]
     one.n = 1
     q[0] = b.plains[i]
+    q.key = q.key & ~<uint32_t>PLAIN_LOCAL | way_key(way)
     q.bucket = flow_hash(e, b.frames[i].data + 14, q.key, way) & e.bucket_mask
     if hash_owner(e, q.bucket) != w.index:
         return False
-    plain_point(q, e.buckets, e.conns, e.flows)
+    plain_point(q, heads_of(e, way), e.conns, e.flows)
     return RUNS[run_index(q.key, way)](e, w, &one, 0, 1) == 1
 
 

@@ -120,9 +120,13 @@ cdef inline uint32_t plain_left(
 cdef inline uint32_t flow_hash(
     const engine_t *e, const uint8_t *l3, uint32_t kind, way_t way
 ) noexcept nogil:
-    """conn_hash of what is the client's side this way."""
+    """conn_hash of what is the client's side this way, local_hash of a reply to a local address."""
     cdef uint32_t side = way == WAY_REPLY
+    cdef ends_t ends
     cdef addr_t a
+    if way == WAY_LOCAL:
+        ends = plain_ends(l3, (kind & PLAIN_V6) != 0)
+        return local_hash(e, &ends)
     if LB_LIKELY(not kind & PLAIN_V6):
         return conn_mix(e.mix, raw32(l3 + 12 + 4 * side), raw16(l3 + 20 + 2 * side), l3[9])
     a = addr_load(l3 + 8 + 16 * side, True)
@@ -149,6 +153,8 @@ cdef inline bint plain_is(
     cdef const uint8_t *l4 = l3 + (40 if is_v6 else 20)
     cdef bint reply = way == WAY_REPLY
     cdef const conn6_t *wide
+    if way == WAY_LOCAL:
+        return local_plain_is(e, c, l3, is_v6)
     if raw32(l4) != raw32(<const uint8_t *>(&c.dport if reply else &c.cport)):
         return False
     if not is_v6:
@@ -168,7 +174,11 @@ cdef bint flow_search(
     cdef addr_t daddr = addr_load(l3 + (24 if is_v6 else 16), is_v6)
     cdef const uint8_t *l4 = l3 + (40 if is_v6 else 20)
     cdef uint32_t i, protocol = l3[6] if is_v6 else l3[9]
-    if way == WAY_REPLY:
+    cdef ends_t ends
+    if way == WAY_LOCAL:
+        ends = plain_ends(l3, is_v6)
+        i = local_walk(e, e.locals[q.bucket] - 1, &ends)
+    elif way == WAY_REPLY:
         i = conn_find_out(e, q.bucket, is_v6, protocol, &saddr, raw16(l4), &daddr, raw16(l4 + 2))
     else:
         i = conn_find_in(e, q.bucket, is_v6, protocol, &saddr, raw16(l4), &daddr, raw16(l4 + 2))
@@ -209,8 +219,11 @@ cdef inline bint flow_step(
     o.len = length + 14
     if LB_LIKELY(way == WAY_REQUEST and path.method == DROUTE):
         plain_hop(l3, is_v6)
-    elif way == WAY_REPLY or path.method == MASQ:
+    elif way == WAY_REPLY or way == WAY_REQUEST and path.method == MASQ:
         if LB_UNLIKELY(not flow_nat(e, l3, c, path, q.key, o, is_v6, way == WAY_REPLY)):
+            return False
+    elif way == WAY_LOCAL or path.method == FULLNAT:
+        if LB_UNLIKELY(not flow_full(e, w, l3, q, path, o, way == WAY_LOCAL)):
             return False
     else:
         outer = &e.outers[c.dest]

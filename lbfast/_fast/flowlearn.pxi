@@ -43,15 +43,22 @@ cdef bint path_set(
     return True
 
 
-cdef void path_sums(
-    path_t *path, bint is_v6, const addr_t *old, const addr_t *new, uint32_t ports
+cdef inline uint64_t addr_change(
+    uint64_t sum, bint is_v6, const addr_t *old, const addr_t *new
 ) noexcept nogil:
-    """Note what the checksums become when an address (and the word of ports) is replaced."""
-    cdef uint32_t size = 16 if is_v6 else 4
-    cdef uint64_t sum = csum_swap(0, <const uint8_t *>old, <const uint8_t *>new, size)
-    path.sum_l3 = csum_raw(sum + ttl_change())
-    path.sum_l4 = csum_raw(sum + <uint16_t>~<uint16_t>(ports >> 16) + (ports & 0xFFFF))
-    path.sum_addr = csum_raw(sum)
+    """Add what the checksums become when an address is replaced."""
+    return csum_swap(sum, <const uint8_t *>old, <const uint8_t *>new, 16 if is_v6 else 4)
+
+
+cdef inline uint64_t port_change(be16 old, be16 new) noexcept nogil:
+    return <uint64_t><uint16_t>~old + new
+
+
+cdef void path_sums(path_t *path, uint64_t addrs, uint64_t ports) noexcept nogil:
+    """Note by how much the checksums change with addresses and with ports."""
+    path.sum_l3 = csum_raw(addrs + ttl_change())
+    path.sum_l4 = csum_raw(addrs + ports)
+    path.sum_addr = csum_raw(addrs)
 
 
 cdef void learn_request(worker_t *w, uint32_t i) noexcept nogil:
@@ -63,13 +70,16 @@ cdef void learn_request(worker_t *w, uint32_t i) noexcept nogil:
     cdef uint32_t method = c.flags & CONN_METHOD
     cdef bint is_v6 = (c.flags & CONN_V6) != 0
     cdef const nexthop_t *nh
+    if method == FULLNAT:
+        learn_full(w, i, True)
+        return
     if not flow_begin(w, i):
         return
     nh = nexthop_for(w, NULL, &daddr, is_v6)
     if not path_set(e, path, nh, nh.mtu, is_v6):
         return
     if method == MASQ:
-        path_sums(path, is_v6, &vaddr, &daddr, <uint32_t>c.vport << 16 | c.dport)
+        path_sums(path, addr_change(0, is_v6, &vaddr, &daddr), port_change(c.vport, c.dport))
     elif method == TUNNEL:
         if not learn_tunnel(w, i, nh):
             return
@@ -135,5 +145,28 @@ cdef void learn_reply(worker_t *w, uint32_t i) noexcept nogil:
         nh = nexthop_for(w, &vaddr, &caddr, is_v6)
     if not path_set(e, path, nh, mtu if mtu < nh.mtu else nh.mtu, is_v6):
         return
-    path_sums(path, is_v6, &daddr, &vaddr, <uint32_t>c.dport << 16 | c.vport)
+    path_sums(path, addr_change(0, is_v6, &daddr, &vaddr), port_change(c.dport, c.vport))
     path_hold(e, path, c, MASQ)
+
+
+cdef void learn_full(worker_t *w, uint32_t i, bint request) noexcept nogil:
+    """A packet of this FULLNAT connection was sent on: note how, until anything is edited."""
+    cdef engine_t *e = <engine_t *>w.engine
+    cdef path_t *path = path_of(&e.flows[i], WAY_REQUEST if request else WAY_LOCAL)
+    cdef pair_t new = full_pair(e, i, request)
+    cdef pair_t back = full_pair(e, i, not request)      # from where it goes, the other direction
+    cdef bint is_v6 = (e.conns[i].flags & CONN_V6) != 0
+    cdef const nexthop_t *nh
+    cdef uint64_t addrs
+    if not flow_begin(w, i):
+        return
+    nh = nexthop_for(w, &new.src, &new.dst, is_v6)
+    if not path_set(e, path, nh, nh.mtu, is_v6):
+        return
+    addrs = addr_change(0, is_v6, &back.dst, &new.src)
+    path_sums(
+        path, addr_change(addrs, is_v6, &back.src, &new.dst),
+        port_change(back.dport, new.sport) + port_change(back.sport, new.dport),
+    )
+    path_hold(e, path, &e.conns[i], FULLNAT)
+    path.key += way_key(WAY_REQUEST if request else WAY_LOCAL)

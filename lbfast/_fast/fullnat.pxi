@@ -75,6 +75,8 @@ cdef verdict_t local_stage(worker_t *w, pkt_t *p) noexcept nogil:
     v = full_reply(w, p, i)
     if v != DROP:
         account_reply(w, p, i)
+    if v == SENT and not path_holds(e, &e.flows[i].reply):
+        learn_full(w, i, False)
     return v
 
 

@@ -339,12 +339,14 @@ cdef enum:
     NO_KEY = 2                 # neither a packet's nor a path's
     PLAIN_TCP = 3
     PLAIN_V6 = 4               # with one of those
-    GENERATION = 8             # step of engine_t.generation
+    PLAIN_LOCAL = 8            # likewise: goes WAY_LOCAL
+    GENERATION = 16            # step of engine_t.generation
 
 ctypedef enum way_t:           # what a plain packet is taken for, to find its connection
     WAY_REQUEST = 0
     WAY_REPLY = 1              # of a NAT server, to the client
-    WAYS = 2
+    WAY_LOCAL = 2              # of a FULLNAT server, to a local address
+    WAYS = 3
 
 ctypedef struct path_t:        # (w) one direction of a connection: what the stages found out
     uint32_t key               # the engine's generation and PLAIN_* while it holds; 0: nothing
@@ -655,7 +657,7 @@ ctypedef struct engine_t:
     # derived
     known_t *flows             # by connection index; in front of the first one of nobody
     outer_t *outers            # by destination index
-    uint32_t generation        # (c) of all that control edits, in steps of 8; never 0
+    uint32_t generation        # (c) of all that control edits, in steps of GENERATION; never 0
     uint64_t seed
     uint64_t mix[2]            # of the seed: conn_mix
     uint64_t to_conn6          # bytes from a conn_t to the conn6_t of the same index

@@ -15,6 +15,7 @@ from scapy.packet import Packet, Raw
 
 from lbfast.replay.network import D0, D1, ROUTER_MAC, packed, server_mac
 from lbfast.replay.packets import checksum
+from tests.fast.flowlab import forget, short, stages
 from tests.fast.path import CLIENT, CLIENT6, VIP, VIP6, Lab, Out, bare, df, head, hops, tos
 
 FAMILIES = pytest.mark.parametrize("v6", [False, True], ids=["ipv4", "ipv6"])
@@ -45,11 +46,6 @@ def reply(v6: bool, flags: str = "A") -> Packet:
     return ip / TCP(sport=80, dport=PORT, flags=flags) / Raw(b"8765")
 
 
-def forget(world: Lab) -> None:
-    """Make an edit that changes nothing: what is known of connections is found out anew."""
-    world.engine.set_setting("sloppy_tcp", 0)
-
-
 def established(how: str, v6: bool, **sysctls: int) -> Lab:
     """A director with one TCP connection of which both directions are known."""
     world = lab(how, **sysctls)
@@ -62,22 +58,6 @@ def established(how: str, v6: bool, **sysctls: int) -> Lab:
         if how == "-m":
             assert world.send(reply(v6), "real")
     return world
-
-
-def short(world: Lab, packet: Packet, side: str = "client") -> list[Out]:
-    """Send a packet that has to go the short way."""
-    before = world.engine.plain()
-    outs = world.send(packet, side)
-    assert world.engine.plain() == before + 1, world.engine.reasons()
-    return outs
-
-
-def stages(world: Lab, packet: Packet, side: str = "client") -> list[Out]:
-    """Send a packet that has to take the stages."""
-    before = world.engine.plain()
-    outs = world.send(packet, side)
-    assert world.engine.plain() == before
-    return outs
 
 
 # ---- the same frames
