@@ -43,10 +43,11 @@ cdef bint flow_full(
     cdef bint is_tcp = q.key & PLAIN_TCP == PLAIN_TCP
     cdef uint32_t i = <uint32_t>(q.conn - e.conns)
     cdef uint8_t *l4 = l3 + (40 if is_v6 else 20)
+    cdef uint32_t l4_len = q.ip_len - (40 if is_v6 else 20)
     cdef uint8_t *check = l4 + (16 if is_tcp else 6)
     cdef uint64_t sum = path.sum_l4
     if is_tcp:
-        if LB_UNLIKELY(not numbers_alone(e, &e.fulls[i], l4, q.ip_len - <uint32_t>(l4 - l3), reply)):
+        if LB_UNLIKELY(not numbers_alone(e, &e.fulls[i], l4, l4_len, reply)):
             return False
         sum += numbers_move(&e.fulls[i], l4, reply)
     elif LB_UNLIKELY(raw16(check) == 0 and not o.vnet.flags & VNET_NEEDS_CSUM):

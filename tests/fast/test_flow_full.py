@@ -153,6 +153,22 @@ def test_replies_come_in_batches_and_count() -> None:
     assert world.engine.total()[2:5:2] == (24, 24 * 32)
 
 
+@FAMILIES
+def test_each_reply_finds_its_own_connection_in_a_crowded_table(v6: bool) -> None:
+    world = put(Lab(), Engine(conns=64, seed=5, now_ns=START_NS))
+    for line in words("u"):
+        world.words(line)
+    ports = range(4000, 4060)
+    lports = {port: ask(world, port, v6)[UDP].sport for port in ports}
+    assert len(set(lports.values())) == len(ports)
+    for _ in range(2):
+        for port in ports:
+            world.send(answer(v6, lports[port], UDP(), **df(v6)), "real")
+    for port in ports:
+        (out,) = short(world, answer(v6, lports[port], UDP(), **df(v6)), "real")
+        assert out.packet[UDP].dport == port
+
+
 def test_reply_restarts_the_timer() -> None:
     world = lab("u")
     lport = ask(world, 4000)[UDP].sport
