@@ -23,6 +23,7 @@ from lbfast.model.check import Endpoint, HttpCheck, TlsFiles, Url
 
 FAILED = 1
 _TIMEOUT_S = 5.0
+_MOST_S, _MOST_MARK = 86400, 0xFFFFFFFF
 _PROTOCOLS = {"1.0": "1.0", "1.0c": "1.0C", "1.0C": "1.0C", "1.1": "1.1"}
 _ROW = 16  # bytes
 _RULE = 23  # dashes on each side of a title
@@ -49,12 +50,12 @@ def parser() -> argparse.ArgumentParser:
         "-V", "--use-virtualhost", default="", metavar="HOST", help="Host to ask for"
     )
     made.add_argument("-v", "--verbose", action="store_true", help="show header and body too")
-    made.add_argument("-m", "--fwmark", type=int, default=0, metavar="MARK")
+    made.add_argument("-m", "--fwmark", type=_mark, default=0, metavar="MARK")
     made.add_argument(
         "-P", "--protocol", choices=_PROTOCOLS, default="1.0",
         help="1.0c is 1.0 with Connection: close",
     )  # fmt: skip
-    made.add_argument("-t", "--timeout", type=float, default=_TIMEOUT_S, metavar="SECONDS")
+    made.add_argument("-t", "--timeout", type=_seconds, default=_TIMEOUT_S, metavar="SECONDS")
     return made
 
 
@@ -70,6 +71,24 @@ def _port(text: str) -> int:
     if not 1 <= port <= 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port from 1 to 65535")
     return port
+
+
+def _mark(text: str) -> int:
+    mark = int(text) if text.isascii() and text.isdigit() else -1
+    if not 0 <= mark <= _MOST_MARK:
+        raise argparse.ArgumentTypeError(f"{text!r} is no mark from 0 to {_MOST_MARK}")
+    return mark
+
+
+def _seconds(text: str) -> float:
+    """Reads how long to wait; "nan" is no number here."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= _MOST_S:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0 up to {_MOST_S}")
+    return seconds
 
 
 class Page:

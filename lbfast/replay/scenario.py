@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import ipaddress
 import shlex
 import socket
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from lbfast.cli import ipvsadm
@@ -33,10 +35,28 @@ Event = list[Any]
 
 
 def run(scenario: dict[str, Any]) -> dict[str, Any]:
-    """Returns the scenario with the result of every event filled in."""
-    director = Director(scenario)
-    events = [director.play(event) for event in scenario["events"]]
+    """Returns the scenario with the result of every event filled in.
+
+    WireError where a value is not of the kind that its place takes.
+    """
+    with _located("its beginning"):
+        director = Director(scenario)
+    events = []
+    for number, event in enumerate(scenario["events"], 1):
+        with _located(f"event {number}"):
+            events.append(director.play(event))
     return {**scenario, "events": events}
+
+
+@contextlib.contextmanager
+def _located(place: str) -> Iterator[None]:
+    """Says where in a scenario a value is malformed."""
+    try:
+        yield
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError, struct.error) as e:
+        raise WireError(
+            f"scenario, {place}: {e}, expected what tests/conformance/replays has"
+        ) from e
 
 
 def mark_rule(mark: dict[str, Any]) -> tuple[Any, ...]:
@@ -87,12 +107,10 @@ class Director:
 
     def play(self, event: Event) -> Event:
         """Returns the event with its result."""
-        player = self.players.get(event[0])
-        if player is None:
-            raise WireError(
-                f"event {event[0]!r} unknown, expected one of {', '.join(self.players)}"
-            )
-        return player(event)
+        word = event[0]
+        if word not in self.players:
+            raise WireError(f"event {word!r} unknown, expected one of {', '.join(self.players)}")
+        return self.players[word](event)
 
     # ---- time
 

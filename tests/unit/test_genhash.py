@@ -82,6 +82,10 @@ def test_dump_of_a_row() -> None:
         (["-s", "x", "-p", "1", "-u", "/"], "'x' is no IP address"),
         (["-s", "::1", "-p", "70000", "-u", "/"], "'70000' is no port"),
         (["-s", "::1", "-p", "1", "-u", "/", "-P", "2"], "invalid choice: '2'"),
+        (["-s", "::1", "-p", "1", "-u", "/", "-m", "4294967296"], "no mark from 0 to 4294967295"),
+        (["-s", "::1", "-p", "1", "-u", "/", "-m", "-1"], "no mark from 0 to 4294967295"),
+        (["-s", "::1", "-p", "1", "-u", "/", "-t", "nan"], "no number above 0 up to 86400"),
+        (["-s", "::1", "-p", "1", "-u", "/", "-t", "0"], "no number above 0 up to 86400"),
     ],
 )
 def test_wrong_words_end_with_1(
