@@ -12,7 +12,9 @@ def forget(world: Lab) -> None:
     world.engine.set_setting("sloppy_tcp", 0)
 
 
-def short(world: Lab, packet: Packet | bytes, side: str = "client", vnet: Vnet = PLAIN) -> list[Out]:
+def short(
+    world: Lab, packet: Packet | bytes, side: str = "client", vnet: Vnet = PLAIN
+) -> list[Out]:
     """Send a packet that has to go the short way."""
     before = world.engine.plain()
     outs = world.send(packet, side, vnet)

@@ -59,7 +59,9 @@ def transport(draw: st.DrawFn, tcp: bool, ports: tuple[int, int]) -> Packet:
         return UDP(sport=sport, dport=dport, **zero)
     flags = draw(st.sampled_from(["A", "A", "A", "PA", "FA", "R", "S", ""]))
     numbers = {"seq": draw(st.sampled_from([1, 2**32 - 1])), "ack": draw(st.sampled_from([1, 9]))}
-    options = draw(st.sampled_from([[], [], [("NOP", None)] * 4, [("SAck", (3, 4)), ("NOP", None)]]))
+    options = draw(
+        st.sampled_from([[], [], [("NOP", None)] * 4, [("SAck", (3, 4)), ("NOP", None)]])
+    )
     broken = {"dataofs": draw(st.sampled_from([4, 15]))} if draw(st.integers(0, 9)) == 0 else {}
     return TCP(sport=sport, dport=dport, flags=flags, options=options, **numbers, **broken)
 
