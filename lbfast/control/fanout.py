@@ -26,7 +26,7 @@ from lbfast.control.steering import SteeringPlan
 logger = logging.getLogger("lbfast")
 
 CAPACITY = 1 << 17  # servers' addresses; those beyond it are handed over
-NAT, FULLNAT = 1, 2
+GONE, NAT, FULLNAT = 0, 1, 2
 HASH, EBPF, IGNORE_OUTGOING = 0, 7, 0x4000  # linux/if_packet.h
 
 _MIX = (0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93, 0xBF58476D1CE4E5B9)  # of conn.pxd and chain.pxi
@@ -46,10 +46,15 @@ def replying(plan: SteeringPlan) -> dict[bytes, int]:
     found: dict[bytes, int] = {}
     for family in (plan.ip4, plan.ip6):
         for addr in family.full_addrs:
-            found[addr.ljust(16, b"\0")] = FULLNAT
+            found[map_key(addr)] = FULLNAT
         for addr in family.source_addrs:
-            found[addr.ljust(16, b"\0")] = NAT
+            found[map_key(addr)] = NAT
     return found
+
+
+def map_key(addr: bytes) -> bytes:
+    """Returns the key of an address in the map of servers."""
+    return addr.ljust(16, b"\0")
 
 
 class Fanout:
@@ -75,12 +80,17 @@ class Fanout:
 
     def set_servers(self, servers: dict[bytes, int]) -> None:
         """Makes `replying` of a plan known to the program."""
+        self.change(dict.fromkeys(self._known.keys() - servers.keys(), GONE))
+        self.change(dict(servers.items() - self._known.items()))
+
+    def change(self, servers: dict[bytes, int]) -> None:
+        """Makes the program know these servers otherwise, and forget those that are GONE."""
         if self._map < 0:
             return
-        for addr in self._known.keys() - servers.keys():
-            bpf.map_remove(self._map, addr)
-            del self._known[addr]
-        for addr, kind in servers.items() - self._known.items():
+        for addr, kind in servers.items():
+            if kind == GONE:
+                self._forget(addr)
+                continue
             try:
                 bpf.map_put(self._map, addr, kind.to_bytes(4, sys.byteorder))
             except OSError as e:
@@ -88,6 +98,10 @@ class Fanout:
                     raise
                 return
             self._known[addr] = kind
+
+    def _forget(self, addr: bytes) -> None:
+        if self._known.pop(addr, None):
+            bpf.map_remove(self._map, addr)
 
     def close(self) -> None:
         for fd in (self.program, self._map):

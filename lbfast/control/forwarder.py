@@ -12,13 +12,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lbfast.control import arena, capacity, interfaces, marking, steering
+from lbfast.control import arena, capacity, interfaces, steering
 from lbfast.control.engine_world import EngineWorld
-from lbfast.control.fanout import Fanout, replying
+from lbfast.control.fanout import Fanout
 from lbfast.control.giveback import LOOPBACK
 from lbfast.control.hostports import host_ports
+from lbfast.control.ledger import Ledger
 from lbfast.control.links import Link
-from lbfast.control.localserver import map_keys
 from lbfast.control.netlink import Follower
 from lbfast.control.nft import Rules
 from lbfast.control.pacing import Paced
@@ -28,6 +28,7 @@ from lbfast.control.server import ControlServer
 from lbfast.control.settings import TOA
 from lbfast.control.steered import SteeredTables
 from lbfast.control.tables import RX_USECS, Rings, open_engine
+from lbfast.control.taking import Taking
 from lbfast.control.waysout import WaysOut
 from lbfast.errors import ControlError
 from lbfast.model import Counter
@@ -94,7 +95,7 @@ class Forwarder:
             self._start_fanout()
             self._start_workers()
             self._undo.append(self._stop_workers)
-            self._install_rules()
+            self._start_taking()
             self._undo.append(self._rules.remove)
             self._server = ControlServer(self._tables, plan.control, arena_fd=fd)
             await self._server.start()
@@ -195,38 +196,17 @@ class Forwarder:
         if plan.toa is not None:
             self._engine.set_setting("toa", TOA.index(plan.toa))
         self._steer = Paced(self._steer_now, self._fail)
-        self._tables = SteeredTables(self._engine, self._steer, self._frames)
+        self._ledger = Ledger(self._host_ports)
+        self._tables = SteeredTables(self._engine, self._ledger, self._steer, self._frames)
         self._tables.begin_standby(self._standby)
 
-    def _steering_plan(self) -> steering.SteeringPlan:
-        states = self._tables.services()
-        servers = [(s.service.key, d.server) for s in states for d in s.servers]
-        plan = steering.plan(
-            [s.service for s in states],
-            servers,
-            [marking.steering_rule(row) for row in self._engine.marks()],
-            self._tables.lingering(),
-            local=steering.LocalAddresses(
-                frozenset(self._engine.local_addresses()), self._host_ports
-            ),
-        )
-        return steering.with_standby(plan, self._tables.standby)
-
     def _steer_now(self) -> None:
-        plan = self._steering_plan()
-        self._rules.update(plan)
-        self._follow_servers(plan)
-        own = (addr for _, addr, _ in self._world.addresses.addresses)
-        self._ways.set_servers(map_keys(plan, own))
+        self._taking.follow()
 
-    def _install_rules(self) -> None:
-        plan = self._steering_plan()
-        self._rules.install(plan)
-        self._follow_servers(plan)
-
-    def _follow_servers(self, plan: steering.SteeringPlan) -> None:
-        if self._fanout:
-            self._fanout.set_servers(replying(plan))
+    def _start_taking(self) -> None:
+        self._taking = Taking(self._ledger, self._rules, self._ways, self._world.addresses)
+        self._taking.fanout = self._fanout
+        self._taking.begin(self._tables.whole_plan())
 
     def _frames(self) -> list[Counter]:
         """Returns what the rings saw since they were opened, summed over the workers."""
@@ -314,8 +294,7 @@ class Forwarder:
         self._engine.defend(os.sysconf("SC_AVPHYS_PAGES"))
 
     def _empty_trash(self) -> None:
-        self._engine.trash(time.monotonic_ns())
-        self._steer()
+        self._tables.empty_trash(time.monotonic_ns())
 
     def _report_full(self) -> None:
         """Says what was turned away for want of room."""
@@ -358,8 +337,7 @@ class Forwarder:
         if not all(t.is_alive() for t in self._threads):
             raise ControlError("a worker thread ended")
         self._schedulers.watch(time.monotonic())
-        if self._rules.restore():
-            logger.warning("the steering table was gone (a flushed ruleset?); made it again")
+        self._taking.watch()
         self._tables.find_interfaces()
         present = interfaces.choose(self._links(), self._plan.interfaces)
         lo_up = self._lo_is_up()

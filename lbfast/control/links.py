@@ -129,12 +129,14 @@ class AddressTable:
     def __init__(self, world: World) -> None:
         self._world = world
         self.addresses: set[Address] = set()
+        self.changes = 0  # how often one came or went
 
     def put(self, address: Address, usable: bool) -> None:
         if not usable:
             self.remove(address)
         elif address not in self.addresses:
             self.addresses.add(address)
+            self.changes += 1
             self._world.addr_add(*address)
 
     def remove(self, address: Address) -> bool:
@@ -142,6 +144,7 @@ class AddressTable:
         if address not in self.addresses:
             return False
         self.addresses.remove(address)
+        self.changes += 1
         self._world.addr_del(*address)
         # The same address with another prefix length is one to the world.
         for other in self.addresses:

@@ -16,12 +16,16 @@ import os
 import socket
 import struct
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from lbfast import bpf
 from lbfast.control import egress
+from lbfast.control.parts import Element, Slot
 from lbfast.control.steering import MARK_PASS, MARK_REPLY, SteeringPlan
+from lbfast.model import AF_INET, AF_INET6
 
 CAPACITY = 4096
+REPLIES = ("sources", "any_source", "source_addrs")  # sets of a plan
 
 _ETH = 14
 _MORE_OR_OFFSET, _FRAGMENT_HEADER = 0x3FFF, 44
@@ -33,13 +37,30 @@ _PORT, _PROTOCOL, _WHOLE = _KEY + 16, _KEY + 18, _KEY + 19
 
 def map_keys(plan: SteeringPlan, local: Iterable[bytes]) -> frozenset[bytes]:
     """Returns the keys of the program's map: the plan's NAT servers whose address is local."""
-    here = set(local)
-    keys = set()
-    for f in (plan.ip4, plan.ip6):
-        keys |= {_key(addr, port, proto) for proto, addr, port in f.sources if addr in here}
-        keys |= {_key(addr, 0, proto) for proto, addr in f.any_source if addr in here}
-        keys |= {_key(addr, 0, 0) for addr in f.source_addrs if addr in here}
-    return frozenset(keys)
+    sets = {
+        (af, name): getattr(plan.of(af), name) for af in (AF_INET, AF_INET6) for name in REPLIES
+    }
+    return part_keys(sets, frozenset(local))
+
+
+def part_keys(
+    sets: Mapping[Slot, frozenset[Element]], local: frozenset[bytes] | None = None
+) -> frozenset[bytes]:
+    """Returns the same of some elements of a plan's sets; without `local` of every address."""
+    parts = (_source(x) for (_, name), found in sets.items() if name in REPLIES for x in found)
+    return frozenset(
+        _key(addr, port, protocol)
+        for protocol, addr, port in parts
+        if local is None or addr in local
+    )
+
+
+def _source(element: Any) -> tuple[int, bytes, int]:
+    """Returns protocol, address and port of an element of one of the sets of replies."""
+    if isinstance(element, bytes):
+        return 0, element, 0
+    protocol, addr, *port = element
+    return protocol, addr, port[0] if port else 0
 
 
 def _key(addr: bytes, port: int, protocol: int) -> bytes:

@@ -16,13 +16,15 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from lbfast.control.steering import (
     MARK_GIVEN,
     MARK_REPLY,
+    Difference,
     FamilyPlan,
     MarkRule,
+    Shape,
     SteeringPlan,
 )
 from lbfast.model import AF_INET, AF_INET6
@@ -39,6 +41,7 @@ COUNTERS = (
     "taken_mark",
 )
 
+_VERSIONS = {AF_INET: "4", AF_INET6: "6"}
 # Before anybody else's ingress chain, so that those see a frame once: when it is given back.
 _PRIORITY = -450
 
@@ -52,7 +55,7 @@ class Rules:
     """The nftables table of one director.
 
     `interfaces` maps ifindex to name.  Every method raises NftError if nftables refuses, and then
-    nothing has changed.
+    nothing has changed (but see `install`).
     """
 
     def __init__(
@@ -61,20 +64,27 @@ class Rules:
         self.table = table_name(director)
         self._run = runner or default_runner()
         self._interfaces = dict(interfaces)
-        self._plan = SteeringPlan()
+        self._shapes = {af: Shape() for af in _VERSIONS}
 
     def install(self, plan: SteeringPlan) -> None:
-        """Makes the table, in one transaction with the removal of an earlier one."""
-        chains = "".join(_base_chain(i, name) for i, name in sorted(self._interfaces.items()))
+        """Makes the table, in one transaction with the removal of an earlier one.
+
+        If nftables refuses, none is left, and the error names what the kernel lacks.
+        """
         try:
-            self._run(
-                f"add table netdev {self.table}\ndelete table netdev {self.table}\n"
-                f"table netdev {self.table} {{\n{_body(plan)}{chains}}}\n"
-            )
+            self.replace(plan)
         except NftError as error:
             self._need_the_family(error)
             raise
-        self._plan = plan
+
+    def replace(self, plan: SteeringPlan) -> None:
+        """Makes the table anew; one that is there stays as it is if nftables refuses."""
+        chains = "".join(_base_chain(i, name) for i, name in sorted(self._interfaces.items()))
+        self._run(
+            f"add table netdev {self.table}\ndelete table netdev {self.table}\n"
+            f"table netdev {self.table} {{\n{_body(plan)}{chains}}}\n"
+        )
+        self._shapes = {af: plan.of(af).shape() for af in _VERSIONS}
 
     def _need_the_family(self, error: NftError) -> None:
         """Raises NftError that says so if it is the family that the kernel does not have."""
@@ -85,25 +95,21 @@ class Rules:
                 f"{error}: the kernel must have nftables' netdev family (CONFIG_NF_TABLES_NETDEV)"
             ) from error
 
-    def update(self, plan: SteeringPlan) -> None:
-        """Changes what differs; makes the table anew if somebody removed it meanwhile."""
-        commands = "".join(
-            line
-            for v, old, new in (
-                ("4", self._plan.ip4, plan.ip4),
-                ("6", self._plan.ip6, plan.ip6),
-            )
-            for line in _difference(self.table, v, old, new)
-        )
-        if not commands:
-            return
-        try:
+    def update(self, difference: Difference) -> None:
+        """Changes what differs, in one transaction."""
+        if commands := "".join(self._commands(difference)):
             self._run(commands)
-        except NftError:
-            if self.intact():
-                raise
-            self.install(plan)
-        self._plan = plan
+        self._shapes = dict(difference.shapes)
+
+    def _commands(self, difference: Difference) -> Iterator[str]:
+        for af, v in _VERSIONS.items():
+            for name in _SET_TYPES:
+                for verb, sets in (("delete", difference.removed), ("add", difference.added)):
+                    if items := sets.get((af, name)):
+                        elements = _elements(items)
+                        yield f"{verb} element netdev {self.table} {name}{v} {{ {elements} }}\n"
+            if self._shapes[af] != difference.shapes[af]:
+                yield from _reshaped(self.table, v, self._shapes[af], difference.shapes[af])
 
     def add_interface(self, ifindex: int, name: str) -> None:
         """Steers another interface, or one that was renamed or made anew."""
@@ -126,13 +132,6 @@ class Rules:
             return f"table netdev {self.table} {{\n" in self._run("list chains netdev\n")
         except NftError:
             return False
-
-    def restore(self) -> bool:
-        """Makes the table again if it is gone; returns whether it was."""
-        if self.intact():
-            return False
-        self.install(self._plan)
-        return True
 
     def counters(self) -> dict[str, tuple[int, int]]:
         """Returns packets and bytes by the reason a frame was taken, and of frames given back."""
@@ -165,7 +164,7 @@ def _base_chain(ifindex: int, name: str) -> str:
 
 def _body(plan: SteeringPlan) -> str:
     counters = "".join(f" counter {name} {{ }}\n" for name in COUNTERS)
-    return counters + _family("4", plan.ip4) + _family("6", plan.ip6)
+    return counters + "".join(_family(v, plan.of(af)) for af, v in _VERSIONS.items())
 
 
 _SET_TYPES = {
@@ -193,12 +192,12 @@ def _family(v: str, f: FamilyPlan) -> str:
     )
     chains = (
         f" chain {name} {{\n" + "".join(f"  {rule}\n" for rule in rules) + " }\n"
-        for name, rules in _chains(v, f).items()
+        for name, rules in _chains(v, f.shape()).items()
     )
     return "".join((*sets, *chains))
 
 
-def _chains(v: str, f: FamilyPlan) -> dict[str, list[str]]:
+def _chains(v: str, f: Shape) -> dict[str, list[str]]:
     """Returns the rules of each chain, callees first.
 
     What established connections hit comes first in the main chain.
@@ -208,7 +207,7 @@ def _chains(v: str, f: FamilyPlan) -> dict[str, list[str]]:
     errors = "icmp type { 3, 4, 11 }" if v == "4" else "icmpv6 type < 128"
     source, count = f"meta l4proto . {ip} saddr", "counter name taken"
     passing = f"fib daddr type != local {count}"
-    local, to_local = bool(f.laddrs), f"{ip} daddr @laddrs{v}"
+    local, to_local = f.has_local, f"{ip} daddr @laddrs{v}"
     return {
         f"fragment_v{v}": [
             f"{ip} daddr @vips{v} counter name taken_fragment drop",
@@ -221,11 +220,11 @@ def _chains(v: str, f: FamilyPlan) -> dict[str, list[str]]:
             f"{ip} daddr @vips{v} counter name taken_icmp drop",
             *_marked_icmp(ip, f),
             *([f"{to_local} {count}_icmp drop"] if local else []),
-            *([f"{passing}_icmp drop"] if f.source_addrs else []),
+            *([f"{passing}_icmp drop"] if f.has_sources else []),
         ],
         f"mark_v{v}": _marks(v, f),
         f"frame_v{v}": [
-            *([f"{ip} daddr @standby{v} return"] if f.standby else []),
+            *([f"{ip} daddr @standby{v} return"] if f.has_standby else []),
             f"{fragment} goto fragment_v{v}",
             f"meta l4proto . {ip} daddr . th dport @services{v} counter name taken_service drop",
             f"{source} . th sport @sources{v} {passing}_reply drop",
@@ -239,15 +238,15 @@ def _chains(v: str, f: FamilyPlan) -> dict[str, list[str]]:
     }
 
 
-def _local_replies(v: str, f: FamilyPlan, head: str) -> list[str]:
+def _local_replies(v: str, f: Shape, head: str) -> list[str]:
     """Writes the rules for what FULLNAT servers send to the ports that are ours."""
-    if not f.laddrs:
+    if not f.has_local:
         return []
     ports = f"th dport > 1024 th dport != {_range(f.host_ports)} counter name taken_local drop"
     return [f"{head} . th sport @full{v} {ports}", f"{head} @any_full{v} {ports}"]
 
 
-def _marked_fragments(v: str, f: FamilyPlan) -> list[str]:
+def _marked_fragments(v: str, f: Shape) -> list[str]:
     """Writes what takes the fragments that may be of a fwmark service; their ports are unknown,
     and for sure the protocol only of IPv4."""
     return [
@@ -256,14 +255,14 @@ def _marked_fragments(v: str, f: FamilyPlan) -> list[str]:
     ]
 
 
-def _marked_icmp(ip: str, f: FamilyPlan) -> list[str]:
+def _marked_icmp(ip: str, f: Shape) -> list[str]:
     """Writes what takes the ICMP errors to the addresses that fwmark services may have."""
     prefixes = {(rule.dst, rule.dst_len) for rule in f.serving()}
     targets = (_prefix(f"{ip} daddr", addr, length) for addr, length in sorted(prefixes))
     return [f"{target} counter name taken_icmp drop" for target in targets]
 
 
-def _marks(v: str, f: FamilyPlan) -> list[str]:
+def _marks(v: str, f: Shape) -> list[str]:
     """Writes the mark rules last to first: the last to apply decides, and here the first match."""
     rules = reversed(f.marks) if f.active else ()
     return [
@@ -326,15 +325,8 @@ def _addr(raw: bytes) -> str:
 # ---------------------------------------------------------------- changes
 
 
-def _difference(table: str, v: str, old: FamilyPlan, new: FamilyPlan) -> Iterable[str]:
-    """Yields the commands that lead from one plan to the other."""
-    if old is new:
-        return
-    for name in _SET_TYPES:
-        before, after = getattr(old, name), getattr(new, name)
-        for verb, items in (("delete", before - after), ("add", after - before)):
-            if items:
-                yield f"{verb} element netdev {table} {name}{v} {{ {_elements(items)} }}\n"
+def _reshaped(table: str, v: str, old: Shape, new: Shape) -> Iterator[str]:
+    """Yields the commands that make the chains anew whose rules differ."""
     old_chains = _chains(v, old)
     for chain, rules in _chains(v, new).items():
         if rules != old_chains[chain]:

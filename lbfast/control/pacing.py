@@ -1,4 +1,4 @@
-"""Work that follows every edit: done at once while it is cheap, and together when it is not."""
+"""Work that follows edits: done at once while it is little, and together when it is much."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
-CHEAP_S = 0.005  # up to here nothing waits
-SHARE = 10.0  # of the time that dear work may take: one part in so many
+CHEAP_S = 0.005  # what may be spent at once
+SHARE = 10.0  # of the time that work may take in the long run: one part in so many
 MOST_S = 1.0  # nobody waits longer
 
 
@@ -24,14 +24,14 @@ class Paced:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._work, self._failed, self._clock = work, failed, clock
-        self._not_before_s = 0.0
+        self._paid_at_s = 0.0  # when the work so far has taken no more than its share
         self._timer: asyncio.TimerHandle | None = None
 
     def __call__(self) -> None:
         """Works now, or soon."""
         if self._timer is not None:
             return
-        wait_s = self._not_before_s - self._clock()
+        wait_s = self._paid_at_s - CHEAP_S * SHARE - self._clock()
         if wait_s <= 0:
             self.now()
         else:
@@ -42,9 +42,9 @@ class Paced:
         self.cancel()
         began_s = self._clock()
         self._work()
-        cost_s = self._clock() - began_s
-        wait_s = min(cost_s * SHARE, MOST_S) if cost_s > CHEAP_S else 0.0
-        self._not_before_s = self._clock() + wait_s
+        ended_s = self._clock()
+        paid_at_s = max(self._paid_at_s, began_s) + (ended_s - began_s) * SHARE
+        self._paid_at_s = min(paid_at_s, ended_s + CHEAP_S * SHARE + MOST_S)
 
     def settle(self) -> None:
         """Does now what was put off, if anything was."""

@@ -10,11 +10,20 @@ an atomic one.  Ports need four bytes of transport header.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple
 
-from lbfast.model import AF_INET, AF_INET6, Method, RealServer, ServiceKey, VirtualService
+from lbfast.control.parts import (
+    Element,
+    Slot,
+    is_wanted,
+    reply_parts,
+    request_parts,
+    service_parts,
+)
+from lbfast.model import AF_INET, AF_INET6, RealServer, ServiceKey, VirtualService
 
 TCP, UDP, SCTP = 6, 17, 132
 _ICMP = 1
@@ -66,6 +75,23 @@ NO_LOCAL = LocalAddresses()
 
 
 @dataclass(frozen=True, slots=True)
+class Shape:
+    """What the rules of a family depend on, beside the sets that they look into."""
+
+    active: bool = False
+    has_sources: bool = False
+    has_standby: bool = False
+    has_local: bool = False
+    host_ports: tuple[int, int] = HOST_PORTS
+    marks: tuple[MarkRule, ...] = ()
+    fwmarks: frozenset[int] = frozenset()  # of the rules: those with a service
+
+    def serving(self) -> list[MarkRule]:
+        """Returns the rules whose mark has a service."""
+        return [rule for rule in self.marks if rule.mark in self.fwmarks]
+
+
+@dataclass(frozen=True, slots=True)
 class FamilyPlan:
     """What is taken of one address family.  Port sets hold (protocol, address, port)."""
 
@@ -86,9 +112,19 @@ class FamilyPlan:
     marks: tuple[MarkRule, ...] = ()
     fwmarks: frozenset[int] = frozenset()  # those that are services, or were
 
+    def shape(self) -> Shape:
+        return Shape(
+            self.active,
+            bool(self.source_addrs),
+            bool(self.standby),
+            bool(self.laddrs),
+            self.host_ports,
+            self.marks,
+            frozenset(rule.mark for rule in self.marks if rule.mark in self.fwmarks),
+        )
+
     def serving(self) -> list[MarkRule]:
-        """Returns the rules whose mark has a service."""
-        return [rule for rule in self.marks if rule.mark in self.fwmarks]
+        return self.shape().serving()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +134,15 @@ class SteeringPlan:
 
     def of(self, af: int) -> FamilyPlan:
         return self.ip4 if af == AF_INET else self.ip6
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What leads from one plan to the next: elements of sets, and the shape of each family."""
+
+    removed: Mapping[Slot, frozenset[Element]]
+    added: Mapping[Slot, frozenset[Element]]
+    shapes: Mapping[int, Shape]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +175,18 @@ def plan(
     """
     keys = [svc.key for svc in services]
     gone = list(lingering)
-    pairs = [*servers, *gone]
-    rules = tuple(marks)
+    sets: dict[Slot, set[Element]] = {}
+    for slot, element in chain(
+        (part for key in keys for part in service_parts(key)),
+        (part for key, _ in gone for part in request_parts(key)),
+        (part for key, s in (*servers, *gone) for part in reply_parts(key, s.key, s.method)),
+        (((AF_INET if len(a) == 4 else AF_INET6, "laddrs"), a) for a in local.addrs),
+    ):
+        sets.setdefault(slot, set()).add(element)
+    rules, active = tuple(marks), {key.af for key in keys}
     return SteeringPlan(
         *(
-            _with_local(_family(af, keys, pairs, gone, rules), af, pairs, local)
+            _family(af, sets, rules, local.host_ports) if af in active else FamilyPlan()
             for af in (AF_INET, AF_INET6)
         )
     )
@@ -150,67 +202,19 @@ def with_standby(plan: SteeringPlan, addrs: Iterable[bytes]) -> SteeringPlan:
     return SteeringPlan(left(plan.ip4, 4), left(plan.ip6, 16))
 
 
-def _with_local(
-    f: FamilyPlan, af: int, pairs: list[tuple[ServiceKey, RealServer]], local: LocalAddresses
-) -> FamilyPlan:
-    """Adds what FULLNAT takes: what its servers send to ports of local addresses."""
-    laddrs = frozenset(a for a in local.addrs if len(a) == (4 if af == AF_INET else 16))
-    if not f.active or not laddrs:
-        return f
-    full = [(k, s) for k, s in pairs if s.method == Method.FULLNAT and s.key.af == af]
-    sources = [source for k, s in full for source in _sources(k, s)]
-    return replace(
-        f,
-        laddrs=laddrs,
-        full=frozenset(s for s in sources if s[2]),
-        any_full=frozenset((protocol, addr) for protocol, addr, port in sources if not port),
-        full_addrs=frozenset(s.key.addr for _, s in full),
-        host_ports=local.host_ports,
-    )
-
-
 def _family(
-    af: int,
-    keys: list[ServiceKey],
-    pairs: list[tuple[ServiceKey, RealServer]],
-    gone: list[tuple[ServiceKey, RealServer]],
-    marks: tuple[MarkRule, ...],
+    af: int, sets: Mapping[Slot, set[Element]], marks: tuple[MarkRule, ...], ports: tuple[int, int]
 ) -> FamilyPlan:
-    own = [k for k in keys if k.af == af]
-    if not own:
-        return FamilyPlan()
-    addressed = [k for k in own if not k.fwmark]
-    vips = addressed + [k for k, _ in pairs if k.af == af and not k.fwmark]
-    requests = addressed + [k for k, _ in gone if k.af == af and not k.fwmark]
-    masq = [(k, s) for k, s in pairs if s.method == Method.MASQ and s.key.af == af]
-    sources = [source for k, s in masq for source in _sources(k, s)]
-    return FamilyPlan(
-        active=True,
-        services=frozenset((k.protocol, k.addr, k.port) for k in requests if k.port),
-        any_port=frozenset((k.protocol, k.addr) for k in requests if not k.port),
-        ftp=frozenset(k.addr for k in addressed if k.protocol == TCP and k.port == _FTP),
-        vips=frozenset(k.addr for k in vips),
-        sources=frozenset(s for s in sources if s[2]),
-        any_source=frozenset((protocol, addr) for protocol, addr, port in sources if not port),
-        source_addrs=frozenset(s.key.addr for _, s in masq),
-        marks=tuple(m for m in marks if m.af == af),
-        fwmarks=frozenset(
-            k.fwmark for k in (*own, *(k for k, _ in gone)) if k.fwmark and k.af == af
-        ),
-    )
-
-
-def _sources(key: ServiceKey, server: RealServer) -> list[tuple[int, bytes, int]]:
-    """Returns where replies of a NAT server come from; port 0 stands for any.
-
-    Only an address service with a port, and a server with one, fix the port (spec/ipvs.md 1.4),
-    but not for FTP: data connections have ports of their own.
-    """
-    if key.fwmark:
-        return [(protocol, server.key.addr, 0) for protocol in _BALANCED]
-    ftp = key.protocol == TCP and key.port == _FTP
-    port = server.key.port if key.port and not ftp else 0
-    return [(key.protocol, server.key.addr, port)]
+    """Returns the plan of a family that has a service."""
+    has_local = (af, "laddrs") in sets
+    found: dict[str, Any] = {
+        name: frozenset(elements)
+        for (family, name), elements in sets.items()
+        if family == af and is_wanted(name, active=True, has_local=has_local)
+    }
+    if has_local:
+        found["host_ports"] = ports
+    return FamilyPlan(active=True, marks=tuple(m for m in marks if m.af == af), **found)
 
 
 def taken(plan: SteeringPlan, facts: Facts) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -40,6 +42,7 @@ from lbfast.model import (
 )
 from lbfast.nftlib import NftError, library_runner, program_runner
 from tests.e2e.worldlib import Lab, Tap, entered, ip, lab, run
+from tests.steered_lab import SERVICES, Steered, between, random_edit, service
 
 pytestmark = pytest.mark.net_admin
 
@@ -197,7 +200,7 @@ def rules(net: Lab) -> Iterator[Rules]:
     with entered(net.director):
         made = Rules("test", net.interfaces())
         made.install(SteeringPlan())
-        made.update(PLAN)
+        made.update(between(SteeringPlan(), PLAN))
         yield made
         made.remove()
 
@@ -245,8 +248,8 @@ def test_updates_lead_to_what_a_fresh_install_has(net: Lab, runner: object) -> N
         plans = [PLAN, plan([VirtualService(KEYS[0])], []), plan([], []), PLAN]
         changed = Rules("changed", {}, runner())
         changed.install(SteeringPlan())
-        for step in plans:
-            changed.update(step)
+        for before, step in pairwise((SteeringPlan(), *plans)):
+            changed.update(between(before, step))
             fresh = Rules("fresh", {}, runner())
             fresh.install(step)
             assert listing(net, "changed") == listing(net, "fresh")
@@ -261,18 +264,39 @@ def listing(net: Lab, director: str) -> list[str]:
     return sorted(words)
 
 
+def test_any_edits_lead_to_the_table_made_from_nothing(net: Lab) -> None:
+    chance = random.Random(1)
+    with entered(net.director):
+        made = Steered(library_runner())
+        fresh = Rules("fresh", {})
+        for _ in range(250):
+            made.edit(*random_edit(chance))
+            if made.steer.is_held:
+                continue
+            made.taking.watch()
+            fresh.install(made.plan())
+            assert listing(net, "lab") == listing(net, "fresh")
+        made.rules.remove()
+        fresh.remove()
+
+
 def test_lost_table_is_made_again(net: Lab) -> None:
     with entered(net.director):
-        made = Rules("lost", net.interfaces())
-        made.install(PLAN)
-        assert not made.restore()
-        run(net.director, "nft", "delete", "table", "netdev", "lbfast-lost")
-        made.update(plan([VirtualService(KEYS[0])], []))
-        assert made.intact()
-        run(net.director, "nft", "delete", "table", "netdev", "lbfast-lost")
-        assert made.restore()
-        made.remove()
-        assert not made.intact()
+        made = Steered(library_runner())
+        fresh = Rules("fresh", {})
+        assert made.rules.intact()
+        for notices in ("an edit", "a look"):
+            run(net.director, "nft", "delete", "table", "netdev", "lbfast-lab")
+            assert not made.rules.intact()
+            if notices == "an edit":
+                made.edit("add_service", service(SERVICES[0]))
+            else:
+                made.taking.watch()
+            fresh.install(made.plan())
+            assert listing(net, "lab") == listing(net, "fresh")
+        made.rules.remove()
+        fresh.remove()
+        assert not made.rules.intact()
 
 
 def test_looking_for_the_table_does_not_take_longer_with_many_services(net: Lab) -> None:
@@ -282,7 +306,7 @@ def test_looking_for_the_table_does_not_take_longer_with_many_services(net: Lab)
         made = Rules("looked", {})
         made.install(SteeringPlan())
         for keys in (KEYS[:1], many):
-            made.update(plan([VirtualService(key) for key in keys], []))
+            made.install(plan([VirtualService(key) for key in keys], []))
             turns = []
             for _ in range(5):
                 began = time.thread_time()

@@ -36,6 +36,24 @@ def test_cheap_work_is_done_for_every_call() -> None:
     assert clock.done == 5
 
 
+def test_cheap_work_for_many_calls_is_put_together() -> None:
+    async def edit() -> None:
+        clock = Clock()
+        clock.cost_s = 0.0005
+        paced = Paced(clock.work, lambda wrong: None, clock)
+        for _ in range(1000):
+            paced()
+        assert 10 <= clock.done <= 12, "as much as may be spent at once"
+        await clock.next()
+        clock.now_s += 10.0
+        before = clock.done
+        for _ in range(5):
+            paced()
+        assert clock.done == before + 5, "it is paid for"
+
+    asyncio.run(edit())
+
+
 def test_dear_work_is_put_off_and_done_once() -> None:
     async def edit() -> int:
         clock = Clock()
