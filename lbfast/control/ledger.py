@@ -94,14 +94,12 @@ class Ledger:
 
     def add_service(self, key: ServiceKey) -> None:
         """Enters a service that is not there."""
-        key = _plain(key)
         self._members[key] = set()
         self._activate(key.af, 1)
         self._count(service_parts(key), 1)
 
     def delete_service(self, key: ServiceKey) -> None:
         """Removes a service; its servers linger."""
-        key = _plain(key)
         for server in list(self._members[key]):
             self.delete_server(key, server)
         del self._members[key]
@@ -114,12 +112,10 @@ class Ledger:
 
     def put_server(self, key: ServiceKey, server: ServerKey, method: Method) -> None:
         """Enters a server of a service, revives it, or gives it another method."""
-        key = _plain(key)
         self._members[key].add(server)
         self._put((key, server), self._methods((key, server), method), is_gone=False)
 
     def delete_server(self, key: ServiceKey, server: ServerKey) -> None:
-        key = _plain(key)
         self._members[key].remove(server)
         self._put((key, server), self._servers[key, server].methods, is_gone=True)
 
@@ -127,9 +123,9 @@ class Ledger:
         """Says which methods of which servers linger; deleted servers not among them are over."""
         seen = set()
         for key, server, method in rows:
-            member = _plain(key), server
+            member = key, server
             seen.add(member)
-            is_gone = server not in self._members.get(member[0], ())
+            is_gone = server not in self._members.get(key, ())
             self._put(member, self._methods(member, method), is_gone=is_gone)
         for member in self._lingering - seen:
             self._count(self._parts(member), -1)
@@ -267,11 +263,6 @@ class Ledger:
             marks=marks,
             fwmarks=frozenset(rule.mark for rule in marks if rule.mark in served),
         )
-
-
-def _plain(key: ServiceKey) -> ServiceKey:
-    """Returns a key as the data path tells it: beside a fwmark only the family counts."""
-    return ServiceKey(key.af, fwmark=key.fwmark) if key.fwmark else key
 
 
 def _family(addr: bytes) -> int:
