@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 
 from bench.ground import FAMILIES, Ground, ground
+from bench.others import census, tree
 from bench.subjects import EVERY, SUBJECTS, available
 from bench.subjects.base import Place, Subject, endpoint
 from netns.web import start_web
@@ -49,6 +52,18 @@ def test_subject_carries_requests_as_its_method_does(
         assert ip_address(client) not in seen
     else:
         assert seen == {ip_address(client)}
+
+
+def test_everything_on_the_ground_belongs_to_the_bench(field: Ground) -> None:
+    """The CPU time of daemons, peers and their workers is none of others beside a turn."""
+    ours = {pid for pid, _ in tree(census(), os.getpid())}
+    for place in field.places.values():
+        found = set(
+            map(int, place.run("ip", "netns", "pids", place.net.namespace(place.host)).split())
+        )
+        there = {pid for pid in found if Path(f"/proc/{pid}").exists()}
+        assert there <= ours
+        assert there or not place.pids()
 
 
 def connections(place: Place, family: int) -> set[tuple[str, str]]:
