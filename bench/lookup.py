@@ -4,7 +4,7 @@ Random plain packets of known NAT connections, in batches of 64, through the fun
 path: looking at the frame, hashing, fetching ahead, comparing.  Few and many are timed by turns
 in one process, by the CPU time of its thread.
 
-    lookup.py huge|small whole|lookup MANY ROUNDS    prints a JSON list of [few, many] in ns
+    python -m bench.lookup huge|small whole|lookup MANY ROUNDS  prints JSON: [few, many], ns
 """
 
 from __future__ import annotations
