@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from ipaddress import ip_address
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,8 @@ from lbfast.control.tables import Engine
 from lbfast.replay.scenario import START_NS
 from tests.fast.arenalab import put
 from tests.fast.flowlab import forget, short, stages
-from tests.fast.fulllab import RIP, RPORT, Flow, answer, ask, lab, toa_of, words
+from tests.fast.fulllab import RIP, RPORT, Flow, answer, ask, ends, lab, toa_of, words
+from tests.fast.hashes import local_hash
 from tests.fast.path import CLIENT, PLAIN, VIP, Lab, Vnet, df, head, hops, partial, sums_right, tos
 
 FAMILIES = pytest.mark.parametrize("v6", [False, True], ids=["ipv4", "ipv6"])
@@ -158,18 +160,23 @@ def test_replies_come_in_batches_and_count() -> None:
 
 
 @FAMILIES
-def test_each_reply_finds_its_own_connection_in_a_crowded_table(v6: bool) -> None:
-    world = put(Lab(), Engine(conns=64, seed=5, now_ns=START_NS))
+def test_each_reply_finds_its_own_connection_in_a_bucket_of_several(v6: bool) -> None:
+    seed, ports = 7018639715332314492, range(4000, 4120)  # one with which buckets are shared
+    world = put(Lab(), Engine(conns=256, seed=seed, now_ns=START_NS))
     for line in words("u"):
         world.words(line)
-    ports = range(4000, 4060)
-    lports = {port: ask(world, port, v6)[UDP].sport for port in ports}
-    assert len(set(lports.values())) == len(ports)
+    buckets, backs = set(), {}
+    for port in ports:
+        lip, lport, rip, rport = ends(ask(world, port, v6))
+        flow = (ip_address(lip).packed, lport, ip_address(rip).packed, rport)
+        buckets.add(local_hash(seed, 17, flow) & (world.engine.table_size - 1))
+        backs[port] = answer(v6, lport, UDP(), **df(v6))
+    assert len(buckets) <= len(ports) - 10
     for _ in range(2):
         for port in ports:
-            world.send(answer(v6, lports[port], UDP(), **df(v6)), "real")
+            world.send(backs[port], "real")
     for port in ports:
-        (out,) = short(world, answer(v6, lports[port], UDP(), **df(v6)), "real")
+        (out,) = short(world, backs[port], "real")
         assert out.packet[UDP].dport == port
 
 
