@@ -151,7 +151,6 @@ cdef inline void batch_look(
     cdef uint64_t mac = mac_word(b.mac)
     cdef uint32_t kind, bucket
     cdef const uint32_t *buckets = heads_of(e, way)
-    cdef uint32_t key = e.generation + way_key(way)
     cdef const frame_t *f = b.frames
     cdef plain_t *q = b.plains
     cdef plain_t *last = &b.plains[b.n]
@@ -159,7 +158,7 @@ cdef inline void batch_look(
         kind = plain_kind(f, mac, &q.ip_len)
         if LB_LIKELY(kind != PLAIN_NOT):
             bucket = flow_hash(e, f.data + 14, kind, way) & e.bucket_mask
-            q.key = key + kind
+            q.key = e.generation + (kind + way_key(way))
             q.bucket = bucket
             LB_PREFETCH_FAR(&buckets[bucket])
         else:

@@ -216,9 +216,20 @@ cdef inline bint flow_step(
         return False
     flow_vnet(o, f)
     o.len = length + 14
-    l3 = flow_change(e, w, l3, q, path, o, is_v6, way)
-    if LB_UNLIKELY(l3 == NULL):
+    if LB_LIKELY(way == WAY_REQUEST and path.method == DROUTE):
+        plain_hop(l3, is_v6)
+    elif way == WAY_REPLY or way == WAY_REQUEST and path.method == MASQ:
+        if LB_UNLIKELY(not flow_nat(e, l3, c, path, q.key, o, is_v6, way == WAY_REPLY)):
+            return False
+    elif way == WAY_LOCAL or path.method == FULLNAT:
+        if LB_UNLIKELY(not flow_full(e, w, l3, q, path, o, way == WAY_LOCAL)):
+            return False
+    elif LB_UNLIKELY(e.outers[c.dest].pmtu_known):
+        path.key = 0                           # the stages learn it anew when that is forgotten
         return False
+    else:
+        plain_hop(l3, is_v6)
+        l3 = flow_wrap(w, l3, length, &e.outers[c.dest], o, is_v6)
     flow_touch(e, w, c)
     flow_count(w, c, length, way != WAY_REQUEST)
     bytes[0] += length
@@ -259,32 +270,6 @@ cdef inline void flow_vnet(out_t *o, const frame_t *f) noexcept nogil:
 
 
 # ---------------------------------------------------------------- what changes in it
-
-cdef inline uint8_t *flow_change(
-    engine_t *e, worker_t *w, uint8_t *l3, const plain_t *q, path_t *path, out_t *o, bint is_v6,
-    way_t way,
-) noexcept nogil:
-    """Make a packet what leaves, by its method; returns where its IP header begins then, or NULL,
-    and nothing changed, when it is the stages' to send."""
-    cdef const conn_t *c = q.conn
-    cdef const outer_t *outer
-    if LB_LIKELY(way == WAY_REQUEST and path.method == DROUTE):
-        plain_hop(l3, is_v6)
-    elif way == WAY_REPLY or way == WAY_REQUEST and path.method == MASQ:
-        if LB_UNLIKELY(not flow_nat(e, l3, c, path, q.key, o, is_v6, way == WAY_REPLY)):
-            return NULL
-    elif way == WAY_LOCAL or path.method == FULLNAT:
-        if LB_UNLIKELY(not flow_full(e, w, l3, q, path, o, way == WAY_LOCAL)):
-            return NULL
-    else:
-        outer = &e.outers[c.dest]
-        if LB_UNLIKELY(outer.pmtu_known):
-            path.key = 0                       # the stages learn it anew when that is forgotten
-            return NULL
-        plain_hop(l3, is_v6)
-        return flow_wrap(w, l3, q.ip_len, outer, o, is_v6)
-    return l3
-
 
 cdef inline void plain_hop(uint8_t *l3, bint is_v6) noexcept nogil:
     """One hop less; in IPv4 the checksum's word grows by what the TTL's shrinks."""
