@@ -16,7 +16,7 @@ from bench.plan import Plan
 from bench.rows import Row
 
 NAME = "frames"
-SECONDS, QUICK_SECONDS = 300.0, 16.0
+SECONDS, QUICK_SECONDS = 275.0, 16.0
 METHODS = ("lbfast-dr", "lbfast-nat", "lbfast-tun", "lbfast-fullnat")
 BOTH = METHODS[:2]
 OWN, ALL = ("reflector", *METHODS), ("reflector", *BOTH)
