@@ -163,8 +163,9 @@ def test_stopped_backup_does_not_lead_when_it_wakes_up(are_lost: bool, network: 
     net = segment(network)
     _, low = pair(net)
     assert low.process is not None
-    states = low.states()  # a busy machine may have given it the lead before
     with Capture(net, "vo", "eth0", EXPRESSION) as capture:
+        wait_states(low, "BACKUP")
+        states = low.states()  # while the segment is set up it may have led before
         low.process.signal(signal.SIGSTOP)
         if are_lost:
             drop = "table ip lost { chain c { type filter hook input priority 0; drop; }; }"
