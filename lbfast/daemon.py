@@ -28,24 +28,16 @@ MAX_CONNECTIONS = 1 << 28
 MAX_SERVERS = MAX_SERVICES = 1 << 20
 
 
-def _number(most: int) -> Callable[[str], int]:
-    """Returns what reads a number from 1 to `most`."""
+def _number(low: int, high: int) -> Callable[[str], int]:
+    """Returns what reads a number from `low`, which is 0 or more, to `high`."""
 
     def read(text: str) -> int:
-        value = int(text) if text.isascii() and text.isdigit() else 0
-        if not 1 <= value <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {most}")
+        value = int(text) if text.isascii() and text.isdigit() else -1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number from {low} to {high}")
         return value
 
     return read
-
-
-def _usecs(text: str) -> int:
-    """Reads how long frames may wait under load, in microseconds."""
-    value = int(text) if text.isascii() and text.isdigit() else -1
-    if not 0 <= value <= RX_USECS:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to {RX_USECS}")
-    return value
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -60,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     _add_sizes(parser)
     parser.add_argument(
-        "--rx-usecs", type=_usecs, default=RX_USECS, metavar="US",
+        "--rx-usecs", type=_number(0, RX_USECS), default=RX_USECS, metavar="US",
         help="while many frames come, take them from the rings at most so many microseconds "
         "late; 0: each at once (default and most: %(default)s)",
     )  # fmt: skip
@@ -84,19 +76,19 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_sizes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--workers", type=_number(MAX_WORKERS), default=1, metavar="N",
+        "--workers", type=_number(1, MAX_WORKERS), default=1, metavar="N",
         help=f"worker threads, at most {MAX_WORKERS} (default: 1)",
     )  # fmt: skip
     parser.add_argument(
-        "--connections", type=_number(MAX_CONNECTIONS), default=1 << 20, metavar="N",
+        "--connections", type=_number(1, MAX_CONNECTIONS), default=1 << 20, metavar="N",
         help="size of the connection table (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--servers", type=_number(MAX_SERVERS), default=1 << 15, metavar="N",
+        "--servers", type=_number(1, MAX_SERVERS), default=1 << 15, metavar="N",
         help=f"size of the table of real servers, at most {MAX_SERVERS} (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--services", type=_number(MAX_SERVICES), default=1 << 14, metavar="N",
+        "--services", type=_number(1, MAX_SERVICES), default=1 << 14, metavar="N",
         help=f"size of the table of virtual services, at most {MAX_SERVICES} "
         "(default: %(default)s)",
     )  # fmt: skip
